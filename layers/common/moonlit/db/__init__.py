@@ -1,0 +1,1 @@
+"""PostgreSQL: the connection and the tables."""

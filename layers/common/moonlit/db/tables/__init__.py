@@ -1,0 +1,82 @@
+"""Every table, as SQLAlchemy Core sees it; migrations and `alembic check` hold the database to it."""
+
+from moonlit.db.tables.base import metadata
+from moonlit.db.tables.ehr import (
+    ehr_accounts,
+    ehr_appointments,
+    ehr_budget,
+    ehr_writes,
+    webhook_events,
+)
+from moonlit.db.tables.people import (
+    patient_activity_log,
+    patient_organization_affiliations,
+    patients,
+    provider_athena_settings,
+    provider_hours,
+    provider_intakeq_settings,
+    provider_payer_networks,
+    provider_time_off,
+    providers,
+    supervision_relationships,
+)
+from moonlit.db.tables.practice import (
+    locations,
+    organizations,
+    partner_users,
+    payers,
+    practice_settings,
+    rooms,
+    service_instance_integrations,
+    service_instances,
+    services,
+    staff_users,
+)
+from moonlit.db.tables.sync import match_reviews, sync_logs, sync_patient_results, sync_runs
+from moonlit.db.tables.visits import (
+    appointment_external_ids,
+    appointment_holds,
+    appointments,
+    idempotency_keys,
+    schedule_conflicts,
+    time_claims,
+)
+
+__all__ = [
+    "appointment_external_ids",
+    "appointment_holds",
+    "appointments",
+    "ehr_accounts",
+    "ehr_appointments",
+    "ehr_budget",
+    "ehr_writes",
+    "idempotency_keys",
+    "locations",
+    "match_reviews",
+    "metadata",
+    "organizations",
+    "partner_users",
+    "patient_activity_log",
+    "patient_organization_affiliations",
+    "patients",
+    "payers",
+    "practice_settings",
+    "provider_athena_settings",
+    "provider_hours",
+    "provider_intakeq_settings",
+    "provider_payer_networks",
+    "provider_time_off",
+    "providers",
+    "rooms",
+    "schedule_conflicts",
+    "service_instance_integrations",
+    "service_instances",
+    "services",
+    "staff_users",
+    "supervision_relationships",
+    "sync_logs",
+    "sync_patient_results",
+    "sync_runs",
+    "time_claims",
+    "webhook_events",
+]

@@ -1,0 +1,94 @@
+"""Runs that bring the visits up to date with the EHR, and what each of them did."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from moonlit.db.tables.base import count, instant, key, metadata, one_of, ref, text
+
+sync_runs = sa.Table(
+    "sync_runs",
+    metadata,
+    key(),
+    ref("account_id", "ehr_accounts.id"),
+    text("sync_type"),
+    text("state"),
+    # What is being pulled: `window`, then `deleted`; or `changed`, then `deleted`.
+    text("phase"),
+    sa.Column("page", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("changed_since", sa.Date, nullable=True),
+    sa.Column("window_first", sa.Date, nullable=False),
+    sa.Column("window_last", sa.Date, nullable=False),
+    count("rows_read"),
+    count("requests_used"),
+    text("error", nullable=True),
+    instant("started_at"),
+    instant("touched_at"),
+    instant("finished_at", nullable=True),
+    one_of("state", "pulling", "applying", "completed", "failed", "partial"),
+    one_of("phase", "window", "changed", "deleted", "pulled"),
+    # Two pulls of one account would fight over its cursor and its budget.
+    sa.Index("uq_sync_runs_pulling", "account_id", unique=True, postgresql_where=sa.text("state = 'pulling'")),
+)
+
+sync_logs = sa.Table(
+    "sync_logs",
+    metadata,
+    key(),
+    ref("run_id", "sync_runs.id", nullable=True, index=True),
+    ref("organization_id", "organizations.id", nullable=True),
+    text("sync_type"),
+    text("status"),
+    count("new"),
+    count("updated"),
+    count("unchanged"),
+    count("errors"),
+    count("patients_total"),
+    count("patients_processed"),
+    count("requests_used"),
+    sa.Column("duration_ms", sa.Integer, nullable=True),
+    text("error_message", nullable=True),
+    sa.Column("metadata", JSONB, nullable=False, server_default="{}"),
+    instant("sent_at", nullable=True),  # When its message went to the queue.
+    instant("touched_at"),  # When somebody last worked on it: what stands still is sent again.
+    instant("started_at"),
+    instant("completed_at", nullable=True),
+    one_of("sync_type", "manual_patient", "manual_org", "automated_daily", "webhook"),
+    one_of("status", "in_progress", "completed", "failed", "partial"),
+    # One log for each organization of a run; refreshes without a run, such as webhooks, have any number.
+    sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", unique=True,
+             postgresql_nulls_not_distinct=True, postgresql_where=sa.text("run_id is not null")),
+    sa.Index("ix_sync_logs_in_progress", "touched_at", postgresql_where=sa.text("status = 'in_progress'")),
+)  # fmt: skip
+
+# What a run did for one patient. A patient of two organizations is applied once and counted in both.
+sync_patient_results = sa.Table(
+    "sync_patient_results",
+    metadata,
+    ref("run_id", "sync_runs.id", primary_key=True),
+    ref("patient_id", "patients.id", primary_key=True),
+    text("status"),
+    count("new"),
+    count("updated"),
+    count("unchanged"),
+    count("errors"),
+    text("error_code", nullable=True),
+    instant("at"),
+    one_of("status", "synced", "error"),
+)
+
+match_reviews = sa.Table(
+    "match_reviews",
+    metadata,
+    key(),
+    ref("account_id", "ehr_accounts.id"),
+    text("client_id", nullable=True),
+    text("external_id"),
+    text("reason"),
+    sa.Column("candidate_patient_ids", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
+    text("state"),
+    instant("created_at"),
+    one_of("state", "open", "resolved"),
+    sa.UniqueConstraint("account_id", "external_id"),
+)

@@ -1,0 +1,80 @@
+"""What the environment says, validated once and nowhere else read. docs/settings.md lists every name."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlalchemy.engine import URL
+
+
+class DatabaseSettings(BaseModel):
+    """Where the database is: a URL on one machine, a secret with RDS's usual keys in the cloud."""
+
+    url: str | None = Field(alias="DATABASE_URL", default=None)
+    secret_id: str | None = Field(alias="DB_SECRET_ID", default=None)
+
+
+class IntakeqSettings(BaseModel):
+    """How to reach IntakeQ. The secret holds `apiKey` and `webhookSecrets`, two of them while one is rotated."""
+
+    base_url: str = Field(alias="INTAKEQ_BASE_URL", default="https://intakeq.com/api/v1")
+    secret_id: str = Field(alias="INTAKEQ_SECRET_ID", min_length=1)
+
+
+class QueueSettings(BaseModel):
+    """The queues that functions write to."""
+
+    sync_url: str | None = Field(alias="SYNC_QUEUE_URL", default=None)
+    pull_url: str | None = Field(alias="PULL_QUEUE_URL", default=None)
+    event_url: str | None = Field(alias="EVENT_QUEUE_URL", default=None)
+
+
+class TokenSettings(BaseModel):
+    """The secret whose `key` signs manage tokens."""
+
+    secret_id: str = Field(alias="TOKEN_SECRET_ID", min_length=1)
+
+
+class WebSettings(BaseModel):
+    """Where documents about the API live."""
+
+    problems_base: str = Field(alias="PROBLEMS_BASE", default="https://docs.moonlit.example/problems")
+
+
+def load[Model: BaseModel](model: type[Model]) -> Model:
+    """Return `model` filled from the environment.
+
+    Raises:
+        pydantic.ValidationError: A variable is missing or malformed; the function does not start.
+    """
+    return model.model_validate(dict(os.environ))
+
+
+def secret(secret_id: str) -> dict[str, Any]:
+    """Return a JSON secret; Powertools keeps it for five minutes, so that a rotation is seen."""
+    from aws_lambda_powertools.utilities.parameters import get_secret  # boto3 is slow to import: only who needs it.
+
+    value = get_secret(secret_id, transform="json", max_age=300)
+    if not isinstance(value, dict):
+        raise TypeError("the secret is not a JSON object")
+    return value
+
+
+def database_url() -> str:
+    """Return the SQLAlchemy URL of the application's login."""
+    settings = load(DatabaseSettings)
+    if settings.url:
+        return settings.url
+    if not settings.secret_id:
+        raise ValueError("either DATABASE_URL or DB_SECRET_ID is needed")
+    stored = secret(settings.secret_id)
+    return URL.create(
+        "postgresql+pg8000",
+        stored["username"],
+        stored["password"],
+        stored["host"],
+        int(stored["port"]),
+        stored["dbname"],
+    ).render_as_string(hide_password=False)

@@ -1,0 +1,1 @@
+"""The whole of Moonlit Scheduler on one machine."""
