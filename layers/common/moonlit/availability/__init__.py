@@ -1,0 +1,1 @@
+"""Free time: computed from hours and from everything that takes time."""

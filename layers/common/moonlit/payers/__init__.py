@@ -1,0 +1,1 @@
+"""Payers, contracts and supervision: who may be booked for whom."""

@@ -1,0 +1,238 @@
+"""Who may be booked for whom: payer acceptance, and each provider's standing with a payer on a given day.
+
+One set of functions answers the widget, the slot list, the booking and the question "why not?". Dates are the
+practice's local ones. Pure: no I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+ACCEPTED_AHEAD = timedelta(days=30)  # How far ahead a contract may begin and still be bookable from its first day.
+
+
+class Acceptance(StrEnum):
+    """Whether the practice takes a payer's members."""
+
+    ACCEPTED = "accepted"
+    ACCEPTED_FROM = "accepted_from"
+    LEAD = "lead"
+
+
+class Via(StrEnum):
+    """What lets a provider see a payer's members."""
+
+    CONTRACT = "contract"
+    SUPERVISION = "supervision"
+    SELF_PAY = "self_pay"
+
+
+class Excluded(StrEnum):
+    """Why a provider is not offered, in the order in which the filters are applied."""
+
+    PAYER_NOT_ACCEPTED = "payer_not_accepted"
+    INACTIVE = "inactive"
+    NOT_ACCEPTING_NEW_PATIENTS = "not_accepting_new_patients"
+    NOT_LICENSED = "not_licensed_in_state"
+    LANGUAGE = "language"
+    NO_CONTRACT = "no_contract"
+    NO_SERVICE_MAPPING = "no_service_mapping"
+    NOT_SYNCED = "calendar_not_synced"
+
+
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """A payer as the rules see it; `type` and `status_code` as DATA lists them."""
+
+    id: UUID
+    name: str
+    type: str
+    status_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """A provider's active contract with the payer, from `first` to `last` (None: open), both inclusive."""
+
+    provider_id: UUID
+    first: date
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Supervision:
+    """An attending who lends a resident the attending's contracts, from `first` to `last`, both inclusive."""
+
+    resident_id: UUID
+    attending_id: UUID
+    co_visit: bool
+    first: date
+    last: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """What of a provider decides on eligibility.
+
+    Attributes:
+        person_id: The human behind this id; several ids may share one.
+        has_mapping: The payer has a live instance of the service with a mapping for the provider's EHR.
+        synced_through: The last day of the EHR's calendar that a pull has read, None before the first one.
+    """
+
+    id: UUID
+    name: str
+    person_id: UUID
+    states: frozenset[str]
+    languages: tuple[str, ...]
+    interpreter_ok: bool
+    active: bool
+    accepting_new_patients: bool
+    max_daily: int | None
+    has_mapping: bool
+    synced_through: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the patient asks for. `state` is where the patient will be (a licence's reach is the patient's place)."""
+
+    state: str | None
+    is_intake: bool
+    language: str | None = None
+    interpreter: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """On what ground a provider may see the payer's members on the days `first` to `last` (None: open)."""
+
+    via: Via
+    first: date
+    last: date | None
+    attending_id: UUID | None = None
+    co_visit: bool = False
+
+    def covers(self, day: date) -> bool:
+        """Tell whether the ground holds on that day."""
+        return self.first <= day and (self.last is None or day <= self.last)
+
+
+@dataclass(frozen=True, slots=True)
+class Eligible:
+    """A provider and the grounds on which they may be booked, best first."""
+
+    provider: Provider
+    bases: Sequence[Basis]
+
+    def basis_on(self, day: date) -> Basis | None:
+        """Return the ground for a visit on that day: a contract of one's own wins over supervision."""
+        return next((basis for basis in self.bases if basis.covers(day)), None)
+
+
+def acceptance(
+    payer: Payer, contracts: Iterable[Contract], active_providers: Iterable[UUID], today: date
+) -> tuple[Acceptance, date | None]:
+    """Tell whether the practice takes the payer today, and from when when it soon will.
+
+    Args:
+        payer: The payer.
+        contracts: Its contracts of status active with an effective date; others count for nothing.
+        active_providers: A contract of an inactive provider counts for nothing.
+        today: The practice's local date.
+    """
+    if payer.status_code in ("suspended", "rejected"):
+        return Acceptance.LEAD, None
+    if payer.type == "self_pay":
+        return Acceptance.ACCEPTED, None
+    active = set(active_providers)
+    begins = [c.first for c in contracts if c.provider_id in active and (c.last is None or c.last >= today)]
+    if not begins:
+        return Acceptance.LEAD, None
+    earliest = min(begins)
+    if earliest <= today:
+        return Acceptance.ACCEPTED, None
+    if earliest - today <= ACCEPTED_AHEAD:
+        return Acceptance.ACCEPTED_FROM, earliest
+    return Acceptance.LEAD, None
+
+
+def eligible_providers(
+    payer: Payer,
+    providers: Mapping[UUID, Provider],
+    contracts: Sequence[Contract],
+    supervision: Sequence[Supervision],
+    wish: Wish,
+    *,
+    today: date,
+    first: date,
+    last: date,
+) -> tuple[list[Eligible], Counter[Excluded]]:
+    """Return who may be booked on at least one of the days `first` to `last`, and how many each filter removed."""
+    excluded: Counter[Excluded] = Counter()
+    active = [p.id for p in providers.values() if p.active]
+    if acceptance(payer, contracts, active, today)[0] is Acceptance.LEAD:
+        excluded[Excluded.PAYER_NOT_ACCEPTED] = len(providers)
+        return [], excluded
+    eligible = []
+    for provider in providers.values():
+        bases = [
+            basis
+            for basis in grounds(payer, provider, providers, contracts, supervision)
+            if basis.first <= last and (basis.last is None or basis.last >= first)
+        ]
+        reason = _why_not(provider, wish, has_ground=bool(bases))
+        if reason:
+            excluded[reason] += 1
+        else:
+            eligible.append(Eligible(provider, bases))
+    return eligible, excluded
+
+
+def grounds(
+    payer: Payer,
+    provider: Provider,
+    providers: Mapping[UUID, Provider],
+    contracts: Sequence[Contract],
+    supervision: Sequence[Supervision],
+) -> list[Basis]:
+    """Return on what grounds the provider may see the payer's members, contracts of their own first."""
+    if payer.type == "self_pay":
+        return [Basis(Via.SELF_PAY, date.min, None)]
+    own = [Basis(Via.CONTRACT, c.first, c.last) for c in contracts if c.provider_id == provider.id]
+    lent = [
+        Basis(Via.SUPERVISION, max(s.first, c.first), _earlier(s.last, c.last), s.attending_id, s.co_visit)
+        for s in supervision
+        if s.resident_id == provider.id and _is_active(providers.get(s.attending_id))
+        for c in contracts
+        if c.provider_id == s.attending_id
+    ]
+    # Of two attendings, the one whose signature suffices is easier to find a time with.
+    return own + sorted(lent, key=lambda basis: (basis.co_visit, basis.first, str(basis.attending_id)))
+
+
+def _why_not(provider: Provider, wish: Wish, *, has_ground: bool) -> Excluded | None:
+    speaks = wish.language is None or wish.language in provider.languages
+    checks = (
+        (Excluded.INACTIVE, provider.active),
+        (Excluded.NOT_ACCEPTING_NEW_PATIENTS, provider.accepting_new_patients or not wish.is_intake),
+        (Excluded.NOT_LICENSED, wish.state is None or wish.state in provider.states),
+        (Excluded.LANGUAGE, speaks or (wish.interpreter and provider.interpreter_ok)),
+        (Excluded.NO_CONTRACT, has_ground),
+        (Excluded.NO_SERVICE_MAPPING, provider.has_mapping),
+        (Excluded.NOT_SYNCED, provider.synced_through is not None),
+    )
+    return next((reason for reason, passed in checks if not passed), None)
+
+
+def _is_active(provider: Provider | None) -> bool:
+    return provider is not None and provider.active
+
+
+def _earlier(one: date | None, other: date | None) -> date | None:
+    return min((day for day in (one, other) if day), default=None)
