@@ -1,0 +1,22 @@
+"""Every minute: finish bookings that were left open, drop holds that ran out, send again what got stuck."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from moonlit import wiring
+from moonlit.booking.saga import Saga
+from moonlit.booking.sweep import Sweeper
+from moonlit.observability import logger
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
+    """Sweep once, and say how much of each kind was done."""
+    wiring.deadline.start(context)
+    saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of)
+    done = Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep()
+    logger.info("swept", **done)
+    return dict(done)

@@ -1,0 +1,1 @@
+"""Bookings: claims on time, the saga with its ledger, and the sweeper."""

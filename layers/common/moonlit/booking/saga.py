@@ -1,0 +1,185 @@
+"""Bring an accepted booking into the EHR: calls outside every transaction, a short transaction around each.
+
+Killed between any two lines, the ledger says what the sweeper (sweep.py) has to find out: a write that is `waiting`
+was surely not sent, one that is `sending` may have been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from moonlit.booking.claims import Claims, lock
+from moonlit.booking.ledger import Ledger, Write
+from moonlit.booking.patients import Patient, Patients
+from moonlit.booking.store import Visits
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin
+from moonlit.ehr.port import (
+    BudgetExhausted,
+    ClientDetails,
+    Ehr,
+    EhrOutcomeUnknown,
+    EhrRefused,
+    EhrUnavailable,
+    EhrVisit,
+    Lane,
+    NewVisit,
+)
+from moonlit.observability import logger
+
+type EhrOf = Callable[[UUID], Ehr]
+"""Returns the EHR behind an account's id."""
+
+LEASE = timedelta(seconds=60)  # How long one process may prepare a write before another takes it up.
+PAUSE = timedelta(seconds=60)  # Before a write that surely had no effect is tried again.
+CLIENT_PAUSE = timedelta(seconds=10)  # A fresh IntakeQ client becomes bookable within some seconds.
+REVIEW_PAUSE = timedelta(minutes=15)  # Only staff can create a client whom the EHR would merge into another person.
+CONFLICT = "409"
+CLOSED = ("confirmed", "failed", "watching")
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """Carries bookings to the EHR; `ehr_of` opens the account."""
+
+    begin: Begin
+    clock: Clock
+    ehr_of: EhrOf
+
+    def write(self, appointment_id: UUID) -> None:
+        """Write the visit into the EHR if that is due and nobody else is at it; what happens is in the ledger."""
+        taken = self._take(appointment_id)
+        if taken is None:
+            return
+        write, patient = taken
+        try:
+            ehr = self.ehr_of(write.account_id)
+            client_id = write.client_id or self._client(ehr, write, patient)
+            if client_id is None or not self._announce(write, client_id):
+                return
+            visit = ehr.book(
+                NewVisit(
+                    practitioner_id=write.practitioner_id,
+                    client_id=client_id,
+                    ehr_service_id=write.ehr_service_id,
+                    location_id=write.ehr_location_id,
+                    starts_at=write.starts_at,
+                ),
+                Lane.BOOKING,
+            )
+        except EhrOutcomeUnknown:
+            self._set(write, "unknown", "outcome_unknown", timedelta(0))
+        except EhrUnavailable as error:
+            self._set(write, "waiting", type(error).__name__, _pause(error))
+        except EhrRefused as refused:
+            self._refused(write, refused.code)
+        else:
+            self.confirm(appointment_id, visit)
+
+    def confirm(self, appointment_id: UUID, visit: EhrVisit) -> None:
+        """Finish the booking with the visit that the EHR shows; harmless when sync was faster."""
+        with self.begin() as connection:
+            visits, ledger = Visits(connection), Ledger(connection)
+            lock(connection, visits.persons(appointment_id))
+            write = ledger.of_appointment(appointment_id)
+            if write is None or write.state in CLOSED:
+                return  # Known already, or given up: then the watch cancels what landed late.
+            ledger.confirm(
+                write,
+                visit.external_id,
+                self.clock.now(),
+                meeting_url=visit.meeting_url,
+                ehr_modified_at=visit.modified_at,
+            )
+        logger.info("booking_confirmed", appointment_id=str(appointment_id), external_id=visit.external_id)
+
+    def release(self, appointment_id: UUID, reason: str, *, watch: timedelta | None = None) -> None:
+        """Give the time back: the visit will not be. With `watch`, look once more for a late one after that time."""
+        with self.begin() as connection:
+            visits, ledger, now = Visits(connection), Ledger(connection), self.clock.now()
+            lock(connection, visits.persons(appointment_id))
+            write = ledger.of_appointment(appointment_id)
+            if write is None or write.state in CLOSED:
+                return
+            Claims(connection).release(appointment_id)
+            visits.set(appointment_id, status="failed", status_reason=reason, updated_at=now)
+            if watch is None:
+                ledger.set(write.id, state="failed", last_error=reason, finished_at=now)
+            else:
+                ledger.set(write.id, state="watching", last_error=reason, looks=1, next_look_at=now + watch)
+        logger.warning("booking_released", appointment_id=str(appointment_id), reason=reason)
+
+    def _take(self, appointment_id: UUID) -> tuple[Write, Patient] | None:
+        """Return the write if it is due, marked so that no other process takes it up meanwhile."""
+        now = self.clock.now()
+        with self.begin() as connection:
+            ledger = Ledger(connection)
+            write = ledger.of_appointment(appointment_id)
+            if write is None or write.state != "waiting" or write.next_look_at > now:
+                return None
+            if write.client_id:
+                ledger.set(write.id, state="sending", sent_at=now, next_look_at=now, attempts=write.attempts + 1)
+            else:
+                ledger.set(write.id, next_look_at=now + LEASE)
+            return write, Patients(connection).of_appointment(appointment_id)
+
+    def _client(self, ehr: Ehr, write: Write, patient: Patient) -> str | None:
+        """Return the EHR's id of the patient, found or created; None when the write has to wait for it."""
+        details = ClientDetails(
+            reference=str(patient.id),
+            first_name=patient.first_name,
+            last_name=patient.last_name,
+            email=patient.email,
+            phone=patient.phone,
+            birth_date=patient.date_of_birth,
+        )
+        try:
+            return ehr.find_client(details, Lane.BOOKING) or ehr.create_client(details, Lane.BOOKING)
+        except EhrOutcomeUnknown:  # If the client was created, the next look finds it.
+            self._set(write, "waiting", "client_outcome_unknown", PAUSE)
+            return None
+
+    def _announce(self, write: Write, client_id: str) -> bool:
+        """Record that the visit is about to be sent for this client; False when somebody else took the write over."""
+        if write.client_id:
+            return True
+        now = self.clock.now()
+        with self.begin() as connection:
+            ledger = Ledger(connection)
+            current = ledger.of_appointment(write.appointment_id)
+            if current is None or current.state != "waiting" or current.client_id:
+                return False
+            Patients(connection).learn_client_id(current.appointment_id, client_id)
+            ledger.set(
+                write.id,
+                state="sending",
+                client_id=client_id,
+                sent_at=now,
+                next_look_at=now,
+                attempts=write.attempts + 1,
+            )
+        return True
+
+    def _refused(self, write: Write, code: str) -> None:
+        if code == "client_not_ready":
+            self._set(write, "waiting", code, CLIENT_PAUSE)
+        elif code == "client_merged":
+            self._set(write, "waiting", code, REVIEW_PAUSE)
+        else:
+            self.release(write.appointment_id, "slot_taken_in_ehr" if code == CONFLICT else f"ehr_refused_{code}")
+
+    def _set(self, write: Write, state: str, error: str, pause: timedelta) -> None:
+        with self.begin() as connection:
+            ledger = Ledger(connection)
+            current = ledger.of_appointment(write.appointment_id)
+            if current is None or current.state not in ("waiting", "sending"):
+                return  # Sync or the sweeper knows better by now.
+            ledger.set(write.id, state=state, last_error=error, next_look_at=self.clock.now() + pause)
+        logger.warning("booking_not_written", appointment_id=str(write.appointment_id), state=state, reason=error)
+
+
+def _pause(error: EhrUnavailable) -> timedelta:
+    return timedelta(seconds=error.retry_after) if isinstance(error, BudgetExhausted) else PAUSE

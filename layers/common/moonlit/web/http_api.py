@@ -1,0 +1,98 @@
+"""What every HTTP function shares: strict input, problem documents, request ids."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import ServiceError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from pydantic import BaseModel
+
+from moonlit.errors import MoonlitError
+from moonlit.observability import logger
+from moonlit.web import problems
+
+LONGEST_BODY = 256 * 1024
+
+
+class HttpApi(APIGatewayHttpResolver):
+    """Powertools' resolver for HTTP APIs, with this project's errors and refusals."""
+
+    def __init__(self) -> None:
+        super().__init__(enable_validation=True, json_body_deserializer=_strict_json)
+        self.use([_refuse_unknown_parameters])
+        self.exception_handler(MoonlitError)(_expected)
+        self.exception_handler(RequestValidationError)(problems.malformed)
+        self.exception_handler(ServiceError)(_not_served)
+        self.exception_handler(Exception)(_unexpected)
+
+    def resolve(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        """Answer one event of an HTTP API, payload 2.0."""
+        answer = super().resolve(event, context)
+        answer["headers"]["x-request-id"] = event["requestContext"]["requestId"]
+        return answer
+
+
+def answer(model: BaseModel, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response[str]:
+    """Return a model as the answer. It is text already, so that Powertools does not validate it a second time."""
+    return Response(
+        status_code=status,
+        content_type="application/json",
+        body=model.model_dump_json(by_alias=True),
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+    )
+
+
+def _strict_json(body: str) -> Any:
+    """Parse a body; whatever is wrong with it is a JSONDecodeError, which becomes a 422."""
+    if len(body) > LONGEST_BODY:
+        raise json.JSONDecodeError("too long", "", 0)
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except RecursionError:
+        raise json.JSONDecodeError("too deep", "", 0) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
+
+
+def _refuse_unknown_parameters(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
+    """Answer 422 to a query parameter that the route does not have: a misspelt filter must not be ignored."""
+    known = {parameter.alias for parameter in app.context["_route"].dependant.query_params}
+    unknown = sorted(set(app.current_event.query_string_parameters or {}) - known)
+    if unknown:
+        errors: list[Any] = [{"loc": ("query", _short(name)), "type": "extra_forbidden"} for name in unknown]
+        raise RequestValidationError(errors)
+    return next_middleware(app)
+
+
+def _short(name: str) -> str:
+    # A parameter's name is the caller's text too: only one that could be a misspelling is told back.
+    return name if name.isidentifier() and len(name) <= 30 else "?"  # noqa: PLR2004
+
+
+def _expected(error: MoonlitError) -> Response[str]:
+    logger.info("request_refused", slug=error.slug)
+    return problems.of(error)
+
+
+def _not_served(error: ServiceError) -> Response[str]:
+    status = HTTPStatus(error.status_code)
+    return problems.document(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+
+
+def _unexpected(error: Exception) -> Response[str]:
+    """Log a bug by type and place: its text may quote what was sent."""
+    places, trace = [], error.__traceback__
+    while trace:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_filename.rsplit('/', 2)[-1]}:{trace.tb_lineno} {code.co_name}")
+        trace = trace.tb_next
+    logger.error("unexpected_error", error=type(error).__name__, places=places[-8:])
+    return problems.document(HTTPStatus.INTERNAL_SERVER_ERROR, "internal-error", MoonlitError.title)

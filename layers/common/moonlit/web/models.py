@@ -1,0 +1,74 @@
+"""What request and answer bodies are made of: camelCase outside, nothing unknown, no value echoed in an error."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+
+class Model(BaseModel):
+    """A JSON object of the HTTP contract."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        str_strip_whitespace=True,
+    )
+
+
+def _text_only(value: Any) -> Any:
+    # Pydantic would take a number for seconds or milliseconds since 1970.
+    if isinstance(value, str) and value[:4].isdecimal() and not value.isdecimal():
+        return value
+    raise PydanticCustomError("date_text", "Input should be a date or an instant as text")
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, OSError):  # OSError: the name of a folder of zones.
+        raise PydanticCustomError("zone", "Input should be an IANA time zone") from None
+    return name
+
+
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
+Instant = Annotated[AwareDatetime, BeforeValidator(_text_only, json_schema_input_type=str)]
+"""RFC 3339 with an offset."""
+Day = Annotated[date, BeforeValidator(_text_only, json_schema_input_type=str)]
+"""yyyy-mm-dd."""
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
+"""One line of text."""
+_WORD = r"[^@\s\x00-\x1f\x7f]+"
+Email = Annotated[str, StringConstraints(max_length=254, pattern=rf"^{_WORD}@{_WORD}\.{_WORD}$")]
+Phone = Annotated[str, StringConstraints(max_length=25, pattern=r"^\+?[0-9](?:[ ().-]*[0-9]){6,14}$")]
+State = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
+"""A state of the US by its two letters."""
+Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]
+"""ISO 639."""
+ZoneName = Annotated[
+    str, StringConstraints(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$"), AfterValidator(_known_zone)
+]
+"""An IANA time zone."""
+Modality = Literal["telehealth", "in_person"]
+Flag = StrictBool
+Limit = Annotated[int, Field(ge=1, le=200)]
+Cursor = Annotated[str, StringConstraints(max_length=400, pattern=r"^[A-Za-z0-9_=-]+$")]
+"""Where a list goes on: the `nextCursor` of the page before."""
