@@ -1,0 +1,1 @@
+"""A Lambda host for one machine: it reads template.yaml and runs the functions as AWS would."""

@@ -1,0 +1,118 @@
+"""What a stack is started with, as the environment says it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import AwareDatetime, HttpUrl, TypeAdapter, ValidationError
+
+from local import demo_data
+from local.clinic import ClinicRefused, read_file
+from local.processes import ROOT
+from local.state import State
+
+DEFAULT_PORT = 8000
+_HIGHEST_PORT = 65535
+_INSTANT: TypeAdapter[datetime] = TypeAdapter(AwareDatetime)
+_HTTP_URL: TypeAdapter[HttpUrl] = TypeAdapter(HttpUrl)
+
+
+class BadOption(ValueError):
+    """A variable of the environment does not say what it should."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to start a stack.
+
+    Attributes:
+        clinic: A clinic file's object, loaded into the empty database.
+        intakeq_account: An IntakeQ account file's object, served by the simulator.
+        now: Where the clock starts, aware; None for the machine's own time.
+        intakeq_base_url: Another server in the place of the simulator.
+        port: The HTTP API's; 0 for any free one.
+    """
+
+    state: State
+    clinic: Mapping[str, Any]
+    intakeq_account: Mapping[str, Any]
+    now: datetime | None = None
+    intakeq_base_url: str | None = None
+    port: int = DEFAULT_PORT
+    template: Path = ROOT / "template.yaml"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Read NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL, PORT and MOONLIT_STATE; unset and empty mean the same.
+
+        Without NOW the clock starts at the clinic's own `as_of`.
+
+        Raises:
+            BadOption: One of them is wrong; the text says which.
+        """
+        given = {name: value for name, value in environment.items() if value}
+        clinic = _clinic(given.get("CLINIC"))
+        return cls(
+            state=State.of(given),
+            clinic=clinic,
+            intakeq_account=_account(given.get("INTAKEQ_ACCOUNT")),
+            now=_instant(given["NOW"]) if "NOW" in given else _as_of(clinic),
+            intakeq_base_url=_url(given.get("INTAKEQ_BASE_URL")),
+            port=_port(given.get("PORT", str(DEFAULT_PORT))),
+        )
+
+
+def _clinic(path: str | None) -> Mapping[str, Any]:
+    if path is None:
+        return demo_data.clinic()
+    try:
+        return read_file(Path(path))
+    except ClinicRefused as error:
+        raise BadOption(f"CLINIC={path}: {error}") from error
+
+
+def _account(path: str | None) -> Mapping[str, Any]:
+    if path is None:
+        return demo_data.account()
+    try:
+        account = json.loads(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadOption(f"INTAKEQ_ACCOUNT={path}: {type(error).__name__}, a JSON file is needed") from error
+    if not isinstance(account, dict) or not isinstance(account.get("api_key"), str):
+        raise BadOption(f"INTAKEQ_ACCOUNT={path}: not an account file, it has no api_key")
+    return account
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return _INSTANT.validate_strings(text)
+    except ValidationError:
+        raise BadOption(f"NOW={text}: an instant with an offset is needed, such as 2026-12-01T17:00:00Z") from None
+
+
+def _as_of(clinic: Mapping[str, Any]) -> datetime | None:
+    with suppress(ValidationError):  # The loader refuses a file with another, and says so better.
+        return _INSTANT.validate_strings(str(clinic.get("as_of")))
+    return None
+
+
+def _url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        _HTTP_URL.validate_strings(text)
+    except ValidationError:
+        raise BadOption("INTAKEQ_BASE_URL: an http or https URL is needed") from None
+    return text.rstrip("/")
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= _HIGHEST_PORT):
+        raise BadOption(f"PORT={text}: a number up to {_HIGHEST_PORT} is needed, 0 for any free port")
+    return int(text)
