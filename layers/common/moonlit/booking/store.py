@@ -144,8 +144,10 @@ class Visits:
             settings, practitioner, place = provider_intakeq_settings, "practitioner_id", "location_id"
         else:
             settings, practitioner, place = provider_athena_settings, "athena_provider_id", "department_id"
-        query = sa.select(ehr_accounts.c.id, settings.c[practitioner], settings.c[place]).where(
-            settings.c.provider_id == provider_id, ehr_accounts.c.system == system
+        query = (
+            sa.select(ehr_accounts.c.id, settings.c[practitioner], settings.c[place])
+            .join(ehr_accounts, ehr_accounts.c.system == system)
+            .where(settings.c.provider_id == provider_id)
         )
         row = self._connection.execute(query).one_or_none()
         return EhrSeat(*row) if row else None
@@ -163,7 +165,7 @@ class Visits:
             )
             .group_by(appointments.c.provider_id)
         )
-        return dict(self._connection.execute(query).tuples().all())
+        return {provider_id: count for provider_id, count in self._connection.execute(query)}
 
     def free_room(self, location_id: UUID | None, start: datetime, end: datetime) -> Room | None:
         """Return the smallest active room (of the location) that nobody has claimed within [start, end)."""

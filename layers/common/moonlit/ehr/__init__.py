@@ -1,0 +1,1 @@
+"""The EHRs: what is asked of them, and each vendor's adapter."""

@@ -1,0 +1,53 @@
+"""IntakeQ's webhooks: what the body of one says.
+
+Nothing about it proves who sent it, so it is a hint that the next pull checks.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from moonlit.ehr.intakeq_rows import visit_of
+from moonlit.ehr.port import EhrRefused, EhrVisit
+
+_DELETED = "AppointmentDeleted"
+_CHANGED = frozenset(
+    f"Appointment{what}" for what in ("Created", "Confirmed", "Rescheduled", "Canceled", "Declined", "Missed")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A webhook's say.
+
+    Attributes:
+        event_type: The vendor's word, None when there is none.
+        visit: The visit it is about; None for kinds that are of no use here.
+        deleted: The visit is gone, whatever its status still says.
+    """
+
+    event_type: str | None
+    visit: EhrVisit | None = None
+    deleted: bool = False
+
+
+def event_of(body: bytes) -> Event:
+    """Read a webhook's body.
+
+    Raises:
+        EhrRefused: `unreadable`; nothing of the body is quoted.
+    """
+    try:
+        said = json.loads(body)
+    except ValueError:
+        raise EhrRefused("unreadable") from None
+    if not isinstance(said, dict):
+        raise EhrRefused("unreadable")
+    event_type = said.get("EventType") or said.get("Type")
+    if event_type not in (_DELETED, *_CHANGED):
+        return Event(event_type if isinstance(event_type, str) else None)
+    row = said.get("Appointment")
+    if not isinstance(row, dict):
+        raise EhrRefused("unreadable")
+    return Event(event_type, visit_of(row), deleted=event_type == _DELETED)

@@ -1,0 +1,215 @@
+"""IntakeQ's JSON as it really comes, read into the port's words.
+
+Tolerant of the forms that one field comes in, strict about what a visit cannot be without: its id, times, status and
+version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from moonlit.ehr.port import ClientDetails, EhrRefused, EhrVisit
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PHONE_DIGITS = 10  # Numbers are American; the country code comes and goes.
+
+_STATUSES = {
+    "WaitingConfirmation": "scheduled",
+    "Confirmed": "confirmed",
+    "Canceled": "cancelled",
+    "Cancelled": "cancelled",
+    "Declined": "declined",
+    "Missed": "no_show",
+}
+
+
+class _Row(BaseModel):
+    """A vendor row. Identifiers come as numbers or texts; an error never quotes what it was given."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+
+class _AppointmentRow(_Row):
+    external_id: str = Field(alias="Id", min_length=1)
+    client_id: str | None = Field(default=None, alias="ClientId")
+    client_email: str | None = Field(default=None, alias="ClientEmail")
+    client_birth_date: Any = Field(default=None, alias="ClientDateOfBirth")
+    practitioner_id: str | None = Field(default=None, alias="PractitionerId")
+    service_id: str | None = Field(default=None, alias="ServiceId")
+    status: str = Field(alias="Status")
+    start: float = Field(alias="StartDate", allow_inf_nan=False)
+    end: float = Field(alias="EndDate", allow_inf_nan=False)
+    modified: float = Field(alias="LastModified", allow_inf_nan=False)
+    location_name: str | None = Field(default=None, validation_alias=AliasChoices("LocationName", "Location"))
+    place_of_service: str | None = Field(default=None, alias="PlaceOfService")
+    telehealth: Any = Field(default=None, alias="TelehealthInfo")
+
+
+class ClientRow(_Row):
+    """A client profile: the patient as IntakeQ knows them."""
+
+    client_id: str = Field(validation_alias=AliasChoices("ClientId", "ClientNumber"), min_length=1)
+    first_name: str | None = Field(default=None, alias="FirstName")
+    last_name: str | None = Field(default=None, alias="LastName")
+    email: str | None = Field(default=None, alias="Email")
+    phone: str | None = Field(default=None, alias="Phone")
+    mobile_phone: str | None = Field(default=None, alias="MobilePhone")
+    home_phone: str | None = Field(default=None, alias="HomePhone")
+    work_phone: str | None = Field(default=None, alias="WorkPhone")
+    birth_date: Any = Field(default=None, alias="DateOfBirth")
+
+    def would_absorb(self, details: ClientDetails) -> bool:
+        """Say whether creating `details` would overwrite this client: same first name and e-mail, or and phone."""
+        return _name(self.first_name) == _name(details.first_name) and self._is_reached_like(details)
+
+    def is_surely(self, details: ClientDetails) -> bool:
+        """Say whether this is the person: names, birth date, and e-mail or phone agree. Unknown never agrees."""
+        return (
+            _name(self.first_name) == _name(details.first_name)
+            and _name(self.last_name) == _name(details.last_name)
+            and details.birth_date is not None
+            and birth_date_of(self.birth_date) == details.birth_date
+            and self._is_reached_like(details)
+        )
+
+    def _is_reached_like(self, details: ClientDetails) -> bool:
+        phones = {_phone(number) for number in (self.phone, self.mobile_phone, self.home_phone, self.work_phone)}
+        email, phone = _email(details.email), _phone(details.phone)
+        return bool((email and email == _email(self.email)) or (phone and phone in phones))
+
+
+_APPOINTMENT = TypeAdapter(_AppointmentRow)
+_CLIENT = TypeAdapter(ClientRow)
+
+
+def visit_of(row: Mapping[str, Any]) -> EhrVisit:
+    """Read an appointment, from a list, by its id or out of a webhook.
+
+    Raises:
+        EhrRefused: `unreadable`; nothing of the row is quoted.
+    """
+    try:
+        parsed = _APPOINTMENT.validate_python(row)
+        starts_at, ends_at, modified_at = (_instant(ms) for ms in (parsed.start, parsed.end, parsed.modified))
+        status = _STATUSES[parsed.status]
+        _refuse_unstorable(row)
+    except (ValidationError, KeyError, OverflowError, ValueError):
+        raise EhrRefused("unreadable") from None
+    if ends_at <= starts_at:
+        raise EhrRefused("unreadable")
+    parts: dict[str, Any] = {
+        "client_id": parsed.client_id,
+        "client_email": parsed.client_email or None,
+        "client_birth_date": birth_date_of(parsed.client_birth_date),
+        "practitioner_id": parsed.practitioner_id or None,
+        "ehr_service_id": parsed.service_id or None,
+        "status": status,
+        "meeting_url": _patient_link(parsed.telehealth),
+        "location_name": parsed.location_name,
+        "place_of_service": parsed.place_of_service,
+    }
+    return EhrVisit(
+        external_id=parsed.external_id,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        modified_at=modified_at,
+        content_hash=_content_hash(parsed, parts, row),
+        raw=row,
+        **parts,
+    )
+
+
+def client_of(row: Any) -> ClientRow:
+    """Read a client profile.
+
+    Raises:
+        EhrRefused: `unreadable`.
+    """
+    try:
+        return _CLIENT.validate_python(row)
+    except ValidationError:
+        raise EhrRefused("unreadable") from None
+
+
+def client_body(details: ClientDetails) -> dict[str, Any]:
+    """Return what POST /clients takes; a birth date sent as text would be stored as nothing."""
+    birth = details.birth_date
+    midnight = datetime(birth.year, birth.month, birth.day, tzinfo=UTC) if birth else None
+    body = {
+        "FirstName": details.first_name,
+        "LastName": details.last_name,
+        "Email": details.email,
+        "Phone": details.phone,
+        "DateOfBirth": epoch_ms(midnight) if midnight else None,
+        "ExternalClientId": details.reference,
+    }
+    return {field: value for field, value in body.items() if value is not None}
+
+
+def epoch_ms(instant: datetime) -> int:
+    """Return the instant as IntakeQ writes it."""
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def birth_date_of(value: Any) -> date | None:
+    """Read a birth date: `yyyy-MM-dd` with or without a time, or epoch milliseconds; None when it is neither.
+
+    A birth date that makes no sense must not hide the visit, whose time is taken all the same.
+    """
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value[:10])
+        return _instant(value).date() if value is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _instant(milliseconds: float) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def _patient_link(telehealth: Any) -> str | None:
+    """Return the link a patient may use; `StartUrl` is the host's unless the provider is IntakeQ itself."""
+    if not isinstance(telehealth, Mapping):
+        return None
+    own_room = str(telehealth.get("Provider")).casefold() == "intakeq"
+    candidates = (telehealth.get("JoinUrl"), telehealth.get("Url"), telehealth.get("StartUrl") if own_room else None)
+    links = (link for link in candidates if isinstance(link, str) and link.startswith(("https://", "http://")))
+    return next(links, None)
+
+
+def _refuse_unstorable(row: Mapping[str, Any]) -> None:
+    """Raise ValueError for characters that PostgreSQL cannot store in JSON: NUL and halves of surrogate pairs."""
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    if "\\u0000" in text:
+        raise ValueError
+
+
+def _content_hash(parsed: _AppointmentRow, parts: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    seen = {
+        **parts,
+        "times": (parsed.start, parsed.end, parsed.modified),
+        "custom_fields": row.get("CustomFields") or [],
+        "additional_clients": row.get("AdditionalClients") or [],
+    }
+    canonical = json.dumps(seen, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _name(value: str | None) -> str:
+    return " ".join((value or "").split()).casefold()
+
+
+def _email(value: str | None) -> str:
+    return (value or "").strip().casefold()
+
+
+def _phone(value: str | None) -> str:
+    return "".join(filter(str.isdecimal, value or ""))[-_PHONE_DIGITS:]

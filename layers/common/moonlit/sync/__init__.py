@@ -1,0 +1,1 @@
+"""Keeping our visits true to the EHR."""

@@ -1,0 +1,134 @@
+"""Bring patients' visits up to date from the mirror. Nothing here asks the EHR.
+
+A patient's visits, the claims on their time and the result in the run commit together, so a worker that is killed
+and whose message comes again goes on where it stopped, and the same message twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from moonlit.booking.claims import lock
+from moonlit.booking.ledger import Ledger
+from moonlit.errors import MoonlitError
+from moonlit.sync.logs import Counts
+from moonlit.sync.schedule import Change, Schedule, Scope
+from moonlit.sync.visits import ACTIVE, Directory, Held, Outcome, Row, Visit, milliseconds, outcome, visit
+
+_COUNTED = {Outcome.NEW: "new", Outcome.UPDATED: "updated", Outcome.MISMATCH: "errors"}
+
+
+class Moved(MoonlitError):
+    """Somebody changed the rows between two looks at them; the transaction has to begin again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do about one row; `change` is None where nothing is to be written."""
+
+    row: Row
+    held: Held | None
+    outcome: Outcome
+    change: Change | None
+
+
+def apply_patients(
+    connection: sa.Connection, scope: Scope, directory: Directory, patients: Collection[str], now: datetime
+) -> dict[str, Counts]:
+    """Apply every waiting row of `patients`, in a fixed number of statements, and return each patient's counts.
+
+    Raises:
+        Moved: Begin the transaction again.
+    """
+    schedule = Schedule(connection, scope)
+    decisions: list[Decision] = []
+    if resources := schedule.resources(patients):
+        lock(connection, map(UUID, resources))
+        rows = schedule.waiting(patients)
+        if not _persons(rows, directory) <= resources:
+            raise Moved("a row changed while its locks were taken")
+        if _take_back_bookings(connection, scope, rows, now):
+            rows = schedule.waiting(patients)
+        decisions = [_decided(row, held, directory) for row, held in rows]
+        _write(schedule, decisions, now)
+    schedule.refreshed(patients, now)
+    return schedule.count(patients, _counts(decisions), _inside(decisions, scope))
+
+
+def _persons(rows: Collection[tuple[Row, Held | None]], directory: Directory) -> set[str]:
+    """Return the people whose time the rows and the visits held for them are about."""
+    persons = dict(directory.providers.values())
+    giving = (directory.providers.get(row.practitioner_id or "", (None, None))[1] for row, _ in rows)
+    given = (persons.get(held.provider_id or "") for _, held in rows if held)
+    return {person for person in (*giving, *given) if person}
+
+
+def _take_back_bookings(
+    connection: sa.Connection, scope: Scope, rows: Collection[tuple[Row, Held | None]], now: datetime
+) -> bool:
+    """Complete our own bookings whose visits came here before the answer to the write did; return whether any did."""
+    ledger = Ledger(connection)
+    unknown = {(row.practitioner_id, row.client_id, row.start_ms): row for row, held in rows if held is None}
+    found = False
+    for write in ledger.unfinished(scope.account_id) if unknown else ():
+        row = unknown.get((write.practitioner_id, write.client_id, milliseconds(write.starts_at)))
+        if row and row.status in ACTIVE and not row.deleted:
+            ledger.confirm(write, row.external_id, now)
+            found = True
+    return found
+
+
+def _decided(row: Row, held: Held | None, directory: Directory) -> Decision:
+    wanted = visit(row, held, directory)
+    result = outcome(row, held, wanted)
+    if result not in (Outcome.NEW, Outcome.UPDATED):
+        return Decision(row, held, result, None)
+    person_id = directory.providers.get(row.practitioner_id or "", (None, None))[1]
+    appointment_id = held.appointment_id if held else str(uuid4())
+    return Decision(row, held, result, Change(appointment_id, row, wanted, person_id, claims_of(held, wanted)))
+
+
+def claims_of(held: Held | None, wanted: Visit) -> str:
+    """Return what becomes of the time that a visit claims, in the words of `Change.claims`."""
+    was_active = held is not None and held.status in ACTIVE
+    if wanted.status not in ACTIVE:
+        return "release" if was_active else "keep"
+    if held is None or not was_active:
+        return "take"
+    if held.provider_id != wanted.provider_id:
+        return "renew"
+    moved = (held.start_ms, held.end_ms) != (wanted.start_ms, wanted.end_ms)
+    return "move" if moved else "keep"
+
+
+def _write(schedule: Schedule, decisions: Collection[Decision], now: datetime) -> None:
+    new = [each.change for each in decisions if each.change and each.outcome is Outcome.NEW]
+    updated = [each.change for each in decisions if each.change and each.outcome is Outcome.UPDATED]
+    if schedule.add(new, now) < len(new):
+        raise Moved("a booking took over a new row's id")
+    schedule.update(updated, now)
+    schedule.claim([*new, *updated], now)
+    settled = (Outcome.UPDATED, Outcome.UNCHANGED)
+    schedule.applied([each.row for each in decisions if each.outcome in settled])
+
+
+def _counts(decisions: Iterable[Decision]) -> dict[str, Counts]:
+    tallies: dict[str, Counter[str]] = {}
+    for each in decisions:
+        if counted := _COUNTED.get(each.outcome):
+            tallies.setdefault(each.row.patient_id, Counter())[counted] += 1
+    return {patient_id: Counts(**tally) for patient_id, tally in tallies.items()}
+
+
+def _inside(decisions: Iterable[Decision], scope: Scope) -> Mapping[str, int]:
+    """Return how many of each patient's changed visits lie inside the window now."""
+    first, last = milliseconds(scope.first), milliseconds(scope.last)
+    return Counter(
+        each.row.patient_id for each in decisions if each.change and first <= each.change.visit.start_ms < last
+    )

@@ -1,0 +1,88 @@
+"""Once a pull is complete: match, make sure that nothing runs wild, and send each organization's part to its worker."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin
+from moonlit.observability import logger
+from moonlit.queues import Queue
+from moonlit.sync.linking import link_patients
+from moonlit.sync.logs import Logs
+from moonlit.sync.mirror import Mirror
+from moonlit.sync.runs import Run, Runs
+from moonlit.sync.schedule import Schedule, Scope
+
+# A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
+BRAKE_VISITS = 20
+BRAKE_SHARE = 0.2
+
+
+def brakes(cancelled: int, held: int) -> bool:
+    """Return whether cancelling `cancelled` of the `held` visits of the window needs a person's word first."""
+    return cancelled >= BRAKE_VISITS and cancelled > BRAKE_SHARE * held
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """Sends the parts of runs to the workers that apply them."""
+
+    begin: Begin
+    clock: Clock
+    queue: Queue
+
+    def complete(self, run_id: UUID) -> None:
+        """Close the pull of a run that has read everything, and send its parts. Harmless when that is done already.
+
+        The logs are stored before their messages are sent: what a crash leaves unsent is found by `resume_stuck`.
+        """
+        with self.begin() as connection:
+            runs = Runs(connection)
+            run = runs.get(run_id)
+            ready = run.state == "pulling" and run.phase == "pulled" and runs.at(run)
+            log_ids = self._close(connection, runs, run) if ready else []
+        self.send(log_ids)
+
+    def send(self, log_ids: Collection[UUID]) -> None:
+        """Send a message for each of the logs, and note it."""
+        if not log_ids:
+            return
+        with self.begin() as connection:
+            messages = Logs(connection).messages(log_ids)
+        self.queue.send(messages)
+        with self.begin() as connection:
+            Logs(connection).sent(log_ids, self.clock.now())
+
+    def _close(self, connection: sa.Connection, runs: Runs, run: Run) -> list[UUID]:
+        now = self.clock.now()
+        scope = scope_of(runs, run)
+        mirror = Mirror(connection, run.account_id)
+        clients = link_patients(mirror, scope.first, scope.last, now)
+        mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
+        runs.advance_account(run)
+        cancelled, held = runs.would_cancel(run.account_id, scope.first, scope.last)
+        unknown = mirror.unknown(scope.first, scope.last)
+        logger.info(
+            "sync_pulled",
+            run_id=str(run.id),
+            rows_of_nobody=unknown,
+            visits_to_cancel=cancelled,
+            clients_linked=clients["linked"],
+            clients_in_doubt=clients["in_doubt"],
+        )
+        if brakes(cancelled, held):
+            runs.fail(run, "brake", now)
+            return []
+        runs.set(run.id, state="applying", touched_at=now)
+        return Logs(connection).open(run, unknown, now)
+
+
+def scope_of(runs: Runs, run: Run) -> Scope:
+    """Return the account and the instants that `run` is about."""
+    first, last = run.window.instants(runs.practice().zone)
+    return Scope(run.account_id, runs.account(account_id=run.account_id).system, first, last)

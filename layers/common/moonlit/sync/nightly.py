@@ -1,0 +1,73 @@
+"""The nightly sync from its start to the fan-out, by schedule, by hand, or taken up again by message."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from moonlit.queues import LONGEST_DELAY_SECONDS, Queue
+from moonlit.sync.fan_out import FanOut
+from moonlit.sync.logs import Logs
+from moonlit.sync.pull import Puller, open_run
+from moonlit.sync.runs import Runs
+
+_POLL_SECONDS = 0.2
+_SECONDS_KEPT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Nightly:
+    """What a run works with; `system` names the EHR account."""
+
+    system: str
+    puller: Puller
+    fan_out: FanOut
+    pull_queue: Queue
+    sleep: Callable[[float], None] = time.sleep
+
+    def start(self, sync_type: str) -> UUID:
+        """Open a run, or join the one under way, and take it as far as time and budget reach."""
+        run, is_ours = open_run(self.puller.begin, self.puller.clock, self.system, sync_type)
+        if is_ours:
+            self.go_on(run.id)
+        return run.id
+
+    def go_on(self, run_id: UUID) -> None:
+        """Take a run further; a message will do the rest when time or the minute's budget end.
+
+        When the day's budget is gone no message can wait that long: the run stays as it is until it is resumed.
+        """
+        wait_seconds = self.puller.pull(run_id)
+        if wait_seconds is None:
+            self.fan_out.complete(run_id)
+        elif wait_seconds <= LONGEST_DELAY_SECONDS:
+            self.pull_queue.send([{"runId": str(run_id)}], delay_seconds=int(wait_seconds) + 1)
+
+    def wait(self, run_id: UUID, seconds: float) -> None:
+        """Wait up to `seconds`, and no longer than this process has, until others have finished the run."""
+        deadline = time.monotonic() + min(seconds, self.puller.time_left() - _SECONDS_KEPT)
+        while self._is_running(run_id) and time.monotonic() < deadline:
+            self.sleep(_POLL_SECONDS)
+
+    def summary(self, run_id: UUID) -> dict[str, Any]:
+        """Return where the run stands, ready for JSON: its state, requests, and what happened to whose visits."""
+        with self.puller.begin() as connection:
+            run = Runs(connection).get(run_id)
+            logs = Logs(connection).of_run(run_id)
+        counted = ("new", "updated", "unchanged", "errors")
+        return {
+            "runId": str(run_id),
+            "state": run.state,
+            "error": run.error,
+            "requestsUsed": run.requests_used,
+            "organizations": sum(log["organizationId"] is not None for log in logs),
+            "counts": {name: sum(log[name] for log in logs) for name in counted},
+            "logs": logs,
+        }
+
+    def _is_running(self, run_id: UUID) -> bool:
+        with self.puller.begin() as connection:
+            return Runs(connection).get(run_id).state in ("pulling", "applying")

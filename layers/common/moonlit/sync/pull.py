@@ -1,0 +1,187 @@
+"""Bring the mirror of one EHR account up to date: once for everybody, page by page.
+
+IntakeQ lets ten requests a minute through for the whole account, so a pull may outlast a function. Rows and position
+are committed together after every page; whoever takes up the run next goes on there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin, retried_once
+from moonlit.ehr.port import Budget, BudgetExhausted, Ehr, EhrError, EhrRefused, EhrUnavailable, Lane, Page
+from moonlit.observability import logger
+from moonlit.sync.errors import SyncContended
+from moonlit.sync.mirror import Mirror
+from moonlit.sync.runs import Account, Run, Runs
+from moonlit.sync.window import Window, must_read_all, unread
+
+# A worker moves its run on at least this often, or it is gone and another may take over.
+SIGN_OF_LIFE = timedelta(seconds=60)
+SECONDS_KEPT = 60.0  # Time for one more page with all its attempts; with less left a message takes over.
+_LANES = {"automated_daily": Lane.NIGHTLY}
+
+
+@dataclass(slots=True)
+class Meter:
+    """A budget that also counts what passes, so that a run can record what it used."""
+
+    budget: Budget
+    requests: int = 0
+
+    def take(self, lane: Lane) -> None:
+        """Count one request; see `Budget.take`."""
+        self.budget.take(lane)
+        self.requests += 1
+
+    def back_off(self, seconds: float) -> None:
+        """Let no lane through for `seconds`."""
+        self.budget.back_off(seconds)
+
+    def read(self) -> int:
+        """Return what passed since the last reading."""
+        requests, self.requests = self.requests, 0
+        return requests
+
+
+@dataclass(frozen=True, slots=True)
+class Puller:
+    """What a pull works with; `meter` is the budget that `ehr` spends, `time_left` the seconds until it is stopped."""
+
+    begin: Begin
+    clock: Clock
+    ehr: Ehr
+    meter: Meter
+    time_left: Callable[[], float]
+
+    def pull(self, run_id: UUID) -> float | None:
+        """Read pages until the run has all it needs, it fails, or time or budget end.
+
+        Returns:
+            None when there is nothing left to pull, else how many seconds to wait before somebody goes on.
+        """
+        while True:
+            with self.begin() as connection:
+                run = Runs(connection).get(run_id)
+                account = Runs(connection).account(account_id=run.account_id)
+            if run.state != "pulling" or run.phase == "pulled":
+                return None
+            if self.time_left() < SECONDS_KEPT:
+                return 0.0
+            try:
+                page = self._read(run, account)
+            except BudgetExhausted as exhausted:
+                self._pause(run)
+                return exhausted.retry_after
+            except EhrError as error:
+                self._fail(run, error)
+                return None
+            retried_once(lambda: self._keep(run, account, page), SyncContended(f"sync run {run.id}"))  # noqa: B023
+
+    def _read(self, run: Run, account: Account) -> Page:
+        lane = _LANES.get(run.sync_type, Lane.ON_DEMAND)
+        match run.phase:
+            case "changed" if run.changed_since:
+                return self.ehr.changed_since(run.changed_since, run.page, lane)
+            case "window":
+                days = _days_to_read(run, account) or run.window
+                return self.ehr.window(days.first, days.last, run.page, lane)
+            case "deleted":
+                return self.ehr.deleted(run.page, lane)
+            case _:
+                raise ValueError(f"a pull has no phase {run.phase}")
+
+    def _keep(self, run: Run, account: Account, page: Page) -> None:
+        now = self.clock.now()
+        phase, number = (next_phase(run, account), 1) if page.is_last else (run.phase, run.page + 1)
+        with self.begin() as connection:
+            runs = Runs(connection)
+            if not runs.at(run):
+                return  # Another worker has read this page too, and was faster.
+            Mirror(connection, run.account_id).save(page.visits, now, deleted=run.phase == "deleted")
+            runs.move(run, phase, number, rows=len(page.visits), requests=self.meter.read(), now=now)
+        for external_id in page.unreadable:
+            logger.warning("ehr_row_unreadable", run_id=str(run.id), external_id=external_id)
+
+    def _pause(self, run: Run) -> None:
+        with self.begin() as connection:
+            Runs(connection).set(run.id, touched_at=self.clock.now())
+
+    def _fail(self, run: Run, error: EhrError) -> None:
+        code = failure_code(error)
+        logger.error("sync_pull_failed", run_id=str(run.id), code=code)
+        with self.begin() as connection:
+            runs = Runs(connection)
+            if runs.at(run):
+                runs.move(run, run.phase, run.page, rows=0, requests=self.meter.read(), now=self.clock.now())
+                runs.fail(run, code, self.clock.now())
+
+
+def open_run(begin: Begin, clock: Clock, system: str, sync_type: str) -> tuple[Run, bool]:
+    """Open a run of the account of `system`, or join the one that is being pulled: two would fight over the cursor.
+
+    Returns:
+        The run, and whether the caller should pull it: no, while another worker shows signs of life.
+    """
+    with begin() as connection:
+        runs = Runs(connection)
+        account = runs.account(system=system)
+        practice = runs.practice()
+        now = clock.now()
+        window = Window.around(now.astimezone(practice.zone).date(), practice.settings)
+        opened = runs.open(_planned(account, window, sync_type, now.astimezone(practice.zone)))
+        if opened:
+            return opened, True
+        running = runs.pulling(account.id)
+    if running is None:  # It was completed in between; the next one has the cursor that it set.
+        return open_run(begin, clock, system, sync_type)
+    return running, now - running.touched_at >= SIGN_OF_LIFE
+
+
+def _planned(account: Account, window: Window, sync_type: str, local_now: datetime) -> Run:
+    full = must_read_all(account.known, account.cursor, window, local_now)
+    since = None if full or account.cursor is None else account.cursor.astimezone(local_now.tzinfo).date()
+    return Run(
+        id=uuid4(),
+        account_id=account.id,
+        sync_type=sync_type,
+        state="pulling",
+        phase="changed" if since else "window",
+        page=1,
+        changed_since=since,
+        window=window,
+        requests_used=0,
+        error=None,
+        started_at=local_now,
+        touched_at=local_now,
+    )
+
+
+def _days_to_read(run: Run, account: Account) -> Window | None:
+    return unread(account.known, run.window) if run.changed_since else run.window
+
+
+def next_phase(run: Run, account: Account) -> str:
+    """Return what is asked for after the last page of the run's phase."""
+    match run.phase:
+        case "changed":
+            return "window" if _days_to_read(run, account) else "deleted"
+        case "window":
+            return "deleted"
+        case _:
+            return "pulled"
+
+
+def failure_code(error: EhrError) -> str:
+    """Name the failure for logs and people; the error's own text is not for them."""
+    match error:
+        case EhrRefused():
+            return f"ehr_refused_{error.code}"
+        case EhrUnavailable():
+            return "ehr_unavailable"
+        case _:
+            return "ehr_failed"

@@ -1,0 +1,236 @@
+"""Sync runs: where a pull stands, and what it takes to open one and to bring it to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from moonlit.db.tables import ehr_accounts, practice_settings, sync_logs, sync_runs
+from moonlit.errors import NotFound
+from moonlit.sync.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An EHR account and how far it is known.
+
+    Attributes:
+        known: The days that pulls have read, None before the first.
+        cursor: Everything that the EHR changed before this instant has been pulled.
+    """
+
+    id: UUID
+    system: str
+    known: Window | None
+    cursor: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Practice:
+    """The practice's own zone and settings."""
+
+    zone: ZoneInfo
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run over an account.
+
+    Attributes:
+        phase: What page `page` is of: `changed`, `window`, `deleted`; `pulled` when there is nothing left to ask.
+        changed_since: The day from which on changes are asked for; None when the whole window is read.
+        window: The days that are known once the pull is complete.
+    """
+
+    id: UUID
+    account_id: UUID
+    sync_type: str
+    state: str
+    phase: str
+    page: int
+    changed_since: date | None
+    window: Window
+    requests_used: int
+    error: str | None
+    started_at: datetime
+    touched_at: datetime
+
+
+class Runs:
+    """The runs as one transaction sees them. It never commits."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def practice(self) -> Practice:
+        """Return the practice."""
+        row = self._connection.execute(sa.select(practice_settings.c.timezone, practice_settings.c.settings)).one()
+        return Practice(ZoneInfo(row.timezone), row.settings)
+
+    def account(self, *, system: str | None = None, account_id: UUID | None = None) -> Account:
+        """Return the account of `system`, or by its id.
+
+        Raises:
+            NotFound: There is none.
+        """
+        by = ehr_accounts.c.system == system if system else ehr_accounts.c.id == account_id
+        row = self._connection.execute(sa.select(ehr_accounts).where(by)).one_or_none()
+        if row is None:
+            raise NotFound(f"EHR account {system or account_id}")
+        known = Window(row.window_first, row.window_last) if row.window_first and row.window_last else None
+        return Account(row.id, row.system, known, row.synced_through)
+
+    def pulling(self, account_id: UUID) -> Run | None:
+        """Return the account's pull that is not complete yet; there is one at most."""
+        return self._run(sync_runs.c.account_id == account_id, sync_runs.c.state == "pulling")
+
+    def open(self, run: Run) -> Run | None:
+        """Store a new run; None when another pull of the account was faster."""
+        opened = self._connection.execute(
+            insert(sync_runs)
+            .values(
+                id=run.id,
+                account_id=run.account_id,
+                sync_type=run.sync_type,
+                state=run.state,
+                phase=run.phase,
+                page=run.page,
+                changed_since=run.changed_since,
+                window_first=run.window.first,
+                window_last=run.window.last,
+                started_at=run.started_at,
+                touched_at=run.touched_at,
+            )
+            .on_conflict_do_nothing()
+        )
+        return run if opened.rowcount else None
+
+    def get(self, run_id: UUID) -> Run:
+        """Return a run.
+
+        Raises:
+            NotFound: There is none with this id.
+        """
+        run = self._run(sync_runs.c.id == run_id)
+        if run is None:
+            raise NotFound(f"sync run {run_id}")
+        return run
+
+    def at(self, run: Run) -> bool:
+        """Lock the run and return whether it still stands where `run` says: another worker may have moved it on."""
+        current = self._run(sync_runs.c.id == run.id, lock=True)
+        return current is not None and (current.state, current.phase, current.page) == (run.state, run.phase, run.page)
+
+    def move(self, run: Run, phase: str, page: int, *, rows: int, requests: int, now: datetime) -> None:
+        """Note that the run has read `rows` rows with `requests` requests and goes on with `page` of `phase`."""
+        self.set(
+            run.id,
+            phase=phase,
+            page=page,
+            rows_read=sync_runs.c.rows_read + rows,
+            requests_used=sync_runs.c.requests_used + requests,
+            touched_at=now,
+        )
+
+    def set(self, run_id: UUID, **values: Any) -> None:
+        """Change columns of a run."""
+        self._connection.execute(sa.update(sync_runs).where(sync_runs.c.id == run_id).values(**values))
+
+    def advance_account(self, run: Run) -> None:
+        """Note that the account is known up to the start of `run`, which has read everything it was opened for."""
+        account = self.account(account_id=run.account_id)
+        first, last = run.window.first, run.window.last
+        if run.changed_since and account.known:  # Changes are read for all days, so what was known stays known.
+            first, last = account.known.first, max(account.known.last, last)
+        self._connection.execute(
+            sa.update(ehr_accounts)
+            .where(ehr_accounts.c.id == run.account_id)
+            .values(synced_through=run.started_at, window_first=first, window_last=last)
+        )
+
+    def fail(self, run: Run, code: str, now: datetime) -> None:
+        """End the run with `code` and report it in a log of its own."""
+        self.set(run.id, state="failed", error=code, finished_at=now, touched_at=now)
+        self._connection.execute(
+            sa.insert(sync_logs).values(
+                id=uuid4(),
+                run_id=run.id,
+                sync_type=run.sync_type,
+                status="failed",
+                error_message=code,
+                requests_used=self.get(run.id).requests_used,
+                duration_ms=(now - run.started_at) // timedelta(milliseconds=1),
+                started_at=run.started_at,
+                touched_at=now,
+                completed_at=now,
+            )
+        )
+
+    def finish(self, run_id: UUID, now: datetime) -> None:
+        """Complete the run if its last log is finished. Two workers who finish at once wait for each other here."""
+        run = self._run(sync_runs.c.id == run_id, lock=True)
+        statuses = set(self._connection.execute(_STATUSES, {"run_id": run_id}).scalars())
+        if run is None or run.state != "applying" or "in_progress" in statuses:
+            return
+        state = "completed" if statuses <= {"completed"} else "partial"
+        self.set(run_id, state=state, finished_at=now, touched_at=now)
+
+    def take_stuck(self, before: datetime, now: datetime) -> list[UUID]:
+        """Return the pulls that nobody has moved since `before`, as touched now: they are about to be sent again."""
+        return list(self._connection.execute(_STUCK, {"before": before, "now": now}).scalars())
+
+    def would_cancel(self, account_id: UUID, first: datetime, last: datetime) -> tuple[int, int]:
+        """Return how many held visits of [first, last) the mirror is about to cancel, and how many are held."""
+        values = {"account_id": account_id, "first": first, "last": last}
+        cancelled, held = self._connection.execute(_WOULD_CANCEL, values).one()
+        return cancelled, held
+
+    def _run(self, *by: sa.ColumnElement[bool], lock: bool = False) -> Run | None:
+        query = sa.select(sync_runs).where(*by)
+        row = self._connection.execute(query.with_for_update() if lock else query).one_or_none()
+        if row is None:
+            return None
+        return Run(
+            id=row.id,
+            account_id=row.account_id,
+            sync_type=row.sync_type,
+            state=row.state,
+            phase=row.phase,
+            page=row.page,
+            changed_since=row.changed_since,
+            window=Window(row.window_first, row.window_last),
+            requests_used=row.requests_used,
+            error=row.error,
+            started_at=row.started_at,
+            touched_at=row.touched_at,
+        )
+
+
+_STATUSES = sa.select(sync_logs.c.status).where(sync_logs.c.run_id == sa.bindparam("run_id"))
+
+_STUCK = (
+    sa.update(sync_runs)
+    .where(sync_runs.c.state == "pulling", sync_runs.c.touched_at < sa.bindparam("before"))
+    .values(touched_at=sa.bindparam("now"))
+    .returning(sync_runs.c.id)
+)
+
+_WOULD_CANCEL = sa.text("""
+    select
+        count(*) filter (where a.status in ('pending', 'scheduled', 'confirmed')
+            and x.applied_hash is distinct from m.content_hash
+            and (m.deleted_in_ehr or m.status in ('cancelled', 'declined'))),
+        count(*)
+    from appointment_external_ids x
+    join appointments a on a.id = x.appointment_id
+    left join ehr_appointments m on m.account_id = x.account_id and m.external_id = x.external_id
+    where x.account_id = :account_id and a."start" >= :first and a."start" < :last
+""")

@@ -1,0 +1,176 @@
+"""The statements of the schedule store. Each handles any number of rows: they go in and come out as one JSON text.
+
+Instants travel as whole milliseconds since 1970: pg8000 reads a timestamp forty times slower than a number.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+# What is known for sure: an EHR service that stands for two of our services, or two instances, stands for none.
+DIRECTORY = sa.text("""
+    with mapped as (
+        select n.external_id, i.service_id, i.payer_id, case when i.retired_at is null then i.id end as instance_id
+        from service_instance_integrations n join service_instances i on i.id = n.service_instance_id
+        where n.system = :system
+        union all
+        select d -> 'mappings' ->> :system, (d ->> 'service_id')::uuid, null, null
+        from practice_settings, jsonb_array_elements(default_services) d
+        where d -> 'mappings' ->> :system is not null
+    ), services as (
+        select external_id, min(service_id::text) as service_id from mapped
+        group by external_id having count(distinct service_id) = 1
+    ), instances as (
+        select external_id, payer_id, min(instance_id::text) as instance_id from mapped
+        where payer_id is not null group by external_id, payer_id having count(distinct instance_id) = 1
+    )
+    select json_build_object(
+        'providers', (
+            select coalesce(json_agg(json_build_array(s.practitioner_id, p.id, p.person_id)), '[]')
+            from provider_intakeq_settings s join providers p on p.id = s.provider_id),
+        'services', (select coalesce(json_agg(json_build_array(external_id, service_id)), '[]') from services),
+        'instances', (
+            select coalesce(json_agg(json_build_array(external_id, payer_id, instance_id)), '[]') from instances)
+    )::text
+""")
+
+# Rows that changed since they were applied: those in the window, and those of visits that are held already. A row
+# that was gone before anybody held it concerns nobody.
+_CHANGED = """
+    select m.*, x.appointment_id
+    from ehr_appointments m
+    left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
+    where m.account_id = :account_id and m.patient_id = any(cast(:patients as uuid[]))
+        and x.applied_hash is distinct from m.content_hash
+        and (x.appointment_id is not null or (m.span && tstzrange(:first, :last) and not m.deleted_in_ehr))
+"""
+
+RESOURCES = sa.text(f"""
+    with changed as materialized ({_CHANGED})
+    select string_agg(id::text, ',') from (
+        select patient_id as id from changed
+        union
+        select p.person_id from provider_intakeq_settings s join providers p on p.id = s.provider_id
+        where s.practitioner_id in (select practitioner_id from changed)
+        union
+        select c.resource_id from time_claims c where c.appointment_id in (select appointment_id from changed)
+    ) resources
+""")
+
+WAITING = sa.text(f"""
+    with changed as ({_CHANGED}), in_flight as (
+        select appointment_id from ehr_writes
+        where kind in ('cancel', 'reschedule') and state in ('waiting', 'sending', 'unknown')
+    )
+    select json_agg(json_build_array(
+        m.external_id, m.content_hash, m.patient_id, m.client_id, m.practitioner_id, m.ehr_service_id,
+        floor(extract(epoch from lower(m.span)) * 1000), floor(extract(epoch from upper(m.span)) * 1000),
+        m.status, m.deleted_in_ehr, floor(extract(epoch from m.modified_at) * 1000),
+        m.meeting_url, m.location_name, m.place_of_service,
+        a.id, a.patient_id, a.provider_id, a.rendering_provider_id, a.service_id, a.service_instance_id, a.payer_id,
+        a.modality, floor(extract(epoch from a."start") * 1000), floor(extract(epoch from a."end") * 1000),
+        a.status, a.deleted_in_ehr, floor(extract(epoch from a.ehr_modified_at) * 1000), a.meeting_url,
+        a.location_info, a.id in (select appointment_id from in_flight)))::text
+    from changed m left join appointments a on a.id = m.appointment_id
+""")
+
+_VISITS = """jsonb_to_recordset(cast(:rows as jsonb)) as v (
+        id uuid, external_id text, patient_id uuid, provider_id uuid, rendering_provider_id uuid, service_id uuid,
+        service_instance_id uuid, modality text, start_ms bigint, end_ms bigint, status text, deleted_in_ehr boolean,
+        meeting_url text, location_info jsonb, modified_ms bigint, content_hash text)"""
+
+ADD = sa.text(f"""
+    with wanted as (select * from {_VISITS}), added as (
+        insert into appointments (
+            id, patient_id, provider_id, service_id, "start", "end", status, modality, system, meeting_url,
+            location_info, deleted_in_ehr, ehr_modified_at, created_at, updated_at)
+        select
+            id, patient_id, provider_id, service_id, to_timestamp(start_ms / 1000.0), to_timestamp(end_ms / 1000.0),
+            status, modality, :system, meeting_url, location_info, deleted_in_ehr,
+            to_timestamp(modified_ms / 1000.0), :now, :now
+        from wanted
+    )
+    insert into appointment_external_ids (account_id, external_id, appointment_id, applied_hash)
+    select :account_id, external_id, id, content_hash from wanted
+    on conflict do nothing
+""")
+
+UPDATE = sa.text(f"""
+    update appointments a set
+        provider_id = v.provider_id, rendering_provider_id = v.rendering_provider_id, service_id = v.service_id,
+        service_instance_id = v.service_instance_id, modality = v.modality,
+        "start" = to_timestamp(v.start_ms / 1000.0), "end" = to_timestamp(v.end_ms / 1000.0), status = v.status,
+        status_reason = case when a.status = v.status then a.status_reason end,
+        deleted_in_ehr = v.deleted_in_ehr, meeting_url = v.meeting_url, location_info = v.location_info,
+        ehr_modified_at = to_timestamp(v.modified_ms / 1000.0), updated_at = :now,
+        sequence = a.sequence + (a."start" <> to_timestamp(v.start_ms / 1000.0) or a.status <> v.status)::integer
+    from {_VISITS}
+    where a.id = v.id
+""")
+
+_CLAIMS = """jsonb_to_recordset(cast(:rows as jsonb)) as v (
+        id uuid, external_id text, patient_id uuid, person_id uuid, start_ms bigint, end_ms bigint)"""
+_SPAN = "tstzrange(to_timestamp(v.start_ms / 1000.0), to_timestamp(v.end_ms / 1000.0))"
+
+RELEASE = sa.text(f"""
+    delete from time_claims c using {_CLAIMS} where c.appointment_id = v.id
+""")
+
+# Room and attending come along with a visit that only moved.
+MOVE = sa.text(f"""
+    update time_claims c set span = {_SPAN}, enforced = false
+    from {_CLAIMS} where c.appointment_id = v.id
+""")
+
+CLAIM = sa.text(f"""
+    insert into time_claims (id, resource_kind, resource_id, span, appointment_id, enforced)
+    select gen_random_uuid(), r.kind, r.id, {_SPAN}, v.id, false
+    from {_CLAIMS}, lateral (values ('person', v.person_id), ('patient', v.patient_id)) r (kind, id)
+    where r.id is not null
+""")
+
+CONFLICTS = sa.text(f"""
+    insert into schedule_conflicts (id, appointment_id, account_id, external_id, state, created_at)
+    select gen_random_uuid(), booked.appointment_id, :account_id, v.external_id, 'open', :now
+    from {_CLAIMS}
+    join time_claims c on c.appointment_id = v.id
+    join time_claims booked on booked.enforced and booked.resource_id = c.resource_id and booked.span && c.span
+        and booked.appointment_id <> c.appointment_id
+    group by booked.appointment_id, v.external_id
+    on conflict do nothing
+""")
+
+APPLIED = sa.text("""
+    update appointment_external_ids x set applied_hash = r.hash
+    from jsonb_to_recordset(cast(:rows as jsonb)) as r (external_id text, hash text)
+    where x.account_id = :account_id and x.external_id = r.external_id
+""")
+
+REFRESHED = sa.text("""
+    update patients set last_practiceq_sync_at = :now where id = any(cast(:patients as uuid[]))
+""")
+
+ACTIVITY = sa.text("""
+    insert into patient_activity_log (id, patient_id, at, kind, actor, details)
+    select gen_random_uuid(), patient_id, :now, 'ehr_sync', :actor, details
+    from jsonb_to_recordset(cast(:rows as jsonb)) as r (patient_id uuid, details jsonb)
+""")
+
+COUNT = sa.text("""
+    select json_object_agg(patient_id, visits)::text from (
+        select a.patient_id, count(*) as visits from appointments a
+        where a.patient_id = any(cast(:patients as uuid[])) and a."start" >= :first and a."start" < :last
+            and exists (
+                select from appointment_external_ids x where x.appointment_id = a.id and x.account_id = :account_id)
+        group by a.patient_id) held
+""")
+
+RECORD = sa.text("""
+    insert into sync_patient_results (run_id, patient_id, status, new, updated, unchanged, errors, at)
+    select
+        :run_id, patient_id, case when errors > 0 then 'error' else 'synced' end, new, updated, unchanged, errors, :now
+    from jsonb_to_recordset(cast(:rows as jsonb)) as r
+        (patient_id uuid, new integer, updated integer, unchanged integer, errors integer)
+    order by patient_id
+    on conflict do nothing
+""")

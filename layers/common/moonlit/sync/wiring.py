@@ -1,0 +1,71 @@
+"""Puts the parts of the sync together for a process; each is made on first use."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from moonlit import wiring
+from moonlit.queues import SqsQueue
+from moonlit.settings import IntakeqSettings, QueueSettings, load, secret
+from moonlit.sync.fan_out import FanOut
+from moonlit.sync.nightly import Nightly
+from moonlit.sync.organizations import Organizations
+from moonlit.sync.pull import Meter, Puller
+from moonlit.sync.resume import SyncQueues
+from moonlit.sync.runs import Runs
+from moonlit.sync.webhook import SOURCE, Applier, Receiver
+
+
+@cache
+def queue(name: str) -> SqsQueue:
+    """Return the queue that the setting `name` of `QueueSettings` holds the address of.
+
+    Raises:
+        ValueError: The function was not given that queue.
+    """
+    url = getattr(load(QueueSettings), name)
+    if not url:
+        raise ValueError(f"no queue in {QueueSettings.model_fields[name].alias}")
+    return SqsQueue(url)
+
+
+@cache
+def nightly() -> Nightly:
+    """Return the nightly sync of IntakeQ."""
+    # httpx is slow to import: only who talks to an EHR pays.
+    from moonlit.ehr.budget import DatabaseBudget
+    from moonlit.ehr.intakeq import open_account
+
+    begin, clock, time_left = wiring.begin(), wiring.clock(), wiring.deadline.seconds_left
+    with begin() as connection:
+        account = Runs(connection).account(system=SOURCE)
+    meter = Meter(DatabaseBudget(begin, account.id, clock))
+    settings = load(IntakeqSettings)
+    key = str(secret(settings.secret_id)["apiKey"])
+    ehr = open_account(settings.base_url, key, budget=meter, zone=wiring.practice_zone(), time_left=time_left)
+    puller = Puller(begin, clock, ehr, meter, time_left)
+    return Nightly(SOURCE, puller, FanOut(begin, clock, queue("sync_url")), queue("pull_url"))
+
+
+@cache
+def organizations() -> Organizations:
+    """Return what brings organizations up to date."""
+    return Organizations(wiring.begin(), wiring.clock(), wiring.deadline.seconds_left)
+
+
+def receiver() -> Receiver:
+    """Return what takes webhooks in, with the secrets that are valid now."""
+    secrets = [str(each) for each in secret(load(IntakeqSettings).secret_id)["webhookSecrets"]]
+    return Receiver(wiring.begin(), wiring.clock(), queue("event_url"), secrets)
+
+
+@cache
+def applier() -> Applier:
+    """Return what applies stored webhook events."""
+    return Applier(wiring.begin(), wiring.clock())
+
+
+@cache
+def queues() -> SyncQueues:
+    """Return every queue of the sync, for the sweeper."""
+    return SyncQueues(queue("pull_url"), queue("sync_url"), queue("event_url"))
