@@ -1,0 +1,1 @@
+"""Servers that stand in for the vendors on one machine, quirks and limits included."""
