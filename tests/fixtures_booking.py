@@ -233,5 +233,5 @@ def office(begin: Begin, account: dict[str, Any], start_intakeq: StartIntakeq, o
     clock = MovableClock()
     server = start_intakeq(account, clock)
     adapter = open_intakeq(server)
-    saga = Saga(begin, clock, lambda _: adapter)
+    saga = Saga(begin, clock, lambda _: adapter, lambda _: False)
     return Office(begin, clock, server, saga, Sweeper(saga, DENVER, lambda: 60.0))

@@ -34,7 +34,7 @@ def book(
 ) -> Response[str]:
     """Book the slot: 201 when the EHR has it, 202 while it is being written; the same key answers the same visit."""
     key = Key(idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
-    saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of)
+    saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
     booked = desk.book(saga, body.wanted(), key, wiring.token_key())
     return answer(booked, HTTPStatus.ACCEPTED if booked.status == "pending" else HTTPStatus.CREATED)
 

@@ -16,7 +16,7 @@ from moonlit.observability import logger
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep once, and say how much of each kind was done."""
     wiring.deadline.start(context)
-    saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of)
+    saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
     done = Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep()
     logger.info("swept", **done)
     return dict(done)

@@ -156,12 +156,23 @@ def test_without_budget_the_booking_waits_and_is_written_when_there_is_room(
         raise BudgetExhausted(30)
 
     with monkeypatch.context() as patch:
-        patch.setattr(adapter, "find_client", empty)
+        patch.setattr(adapter, "client_for", empty)
         appointment_id = book(office)
     assert office.visit(appointment_id)["status"] == "pending"
     assert office.sweeper.sweep()["sent"] == 0
     office.clock.advance(seconds=31)
     assert office.sweeper.sweep()["sent"] == 1
+    assert office.visit(appointment_id)["status"] == "confirmed"
+
+
+@pytest.mark.parametrize("account", [make_account(clients=[], fresh_client_seconds=5)])
+def test_who_books_waits_some_seconds_for_a_fresh_client(office: Office) -> None:
+    def pause(seconds: float) -> bool:
+        office.clock.advance(seconds=seconds)
+        return True
+
+    appointment_id = office.accept(wanted())
+    replace(office.saga, pause=pause).write(appointment_id)
     assert office.visit(appointment_id)["status"] == "confirmed"
 
 

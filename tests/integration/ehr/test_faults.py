@@ -42,7 +42,7 @@ WRITES: dict[str, Callable[[Ehr], object]] = {
     "book": lambda ehr: ehr.book(NewVisit(PRACTITIONER, str(CLIENT), SHORT_SERVICE, "4", TOMORROW), Lane.BOOKING),
     "reschedule": lambda ehr: ehr.reschedule(ONE, TOMORROW, Lane.BOOKING),
     "cancel": lambda ehr: ehr.cancel(ONE, "", Lane.BOOKING),
-    "create_client": lambda ehr: ehr.create_client(MARA, Lane.BOOKING),
+    "client_for": lambda ehr: ehr.client_for(MARA, Lane.BOOKING),
 }
 READS: dict[str, Callable[[Ehr], object]] = {
     "changed_since": lambda ehr: ehr.changed_since(NOON.date(), 1, Lane.NIGHTLY),
@@ -50,7 +50,6 @@ READS: dict[str, Callable[[Ehr], object]] = {
     "deleted": lambda ehr: ehr.deleted(1, Lane.NIGHTLY),
     "visits_of_client": lambda ehr: ehr.visits_of_client("dana", NOON.date(), NOON.date(), Lane.ON_DEMAND),
     "visit": lambda ehr: ehr.visit(ONE, Lane.WEBHOOK),
-    "find_client": lambda ehr: ehr.find_client(MARA, Lane.BOOKING),
 }
 UNKNOWN, AWAY = EhrOutcomeUnknown, EhrUnavailable
 

@@ -173,7 +173,7 @@ def test_a_client_merged_by_a_rule_that_nobody_knew_is_not_taken_for_the_patient
         ZoneInfo("America/Denver"),
     )
     details = ClientDetails("ref", "Anna", "James", "anna@example.org", None, date(2001, 2, 3))
-    refused = raised_by(lambda: ehr.create_client(details, Lane.BOOKING))
+    refused = raised_by(lambda: ehr.client_for(details, Lane.BOOKING))
     assert isinstance(refused, EhrRefused)
     assert refused.code == "client_merged"
 

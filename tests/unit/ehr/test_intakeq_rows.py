@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -191,4 +192,6 @@ def test_nobody_is_surely_the_person_without_a_birth_date_or_a_contact() -> None
     assert not row.is_surely(ClientDetails("ref", "Dana", "Whitlock", None, None, date(1988, 5, 23)))
     row = client_of(make_client(DateOfBirth=None))
     assert not row.is_surely(ClientDetails("ref", "Dana", "Whitlock", "dana.whitlock@example.org", None, None))
-    assert row.would_absorb(ClientDetails("ref", " dana", "x", "DANA.whitlock@example.org ", None, None))
+    like = ClientDetails("ref", " dana", "x", "DANA.whitlock@example.org ", "1-801-555-0142", None)
+    assert row.shared_contacts(like) == {"email", "phone"}
+    assert row.shared_contacts(replace(like, first_name="Dan")) == set()

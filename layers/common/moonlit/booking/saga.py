@@ -34,20 +34,28 @@ type EhrOf = Callable[[UUID], Ehr]
 """Returns the EHR behind an account's id."""
 
 LEASE = timedelta(seconds=60)  # How long one process may prepare a write before another takes it up.
-PAUSE = timedelta(seconds=60)  # Before a write that surely had no effect is tried again.
-CLIENT_PAUSE = timedelta(seconds=10)  # A fresh IntakeQ client becomes bookable within some seconds.
+# Before a write that surely had no effect is tried again; doubled with each attempt, since each costs a request.
+PAUSE, LONGEST_PAUSE = timedelta(seconds=60), timedelta(hours=1)
+# A fresh IntakeQ client becomes bookable within some seconds: worth waiting for while the patient does, else later.
+CLIENT_PATIENCE_SECONDS = (2.0, 4.0)
+CLIENT_PAUSE = timedelta(seconds=10)
 REVIEW_PAUSE = timedelta(minutes=15)  # Only staff can create a client whom the EHR would merge into another person.
 CONFLICT = "409"
 CLOSED = ("confirmed", "failed", "watching")
 
 
+type Pause = Callable[[float], bool]
+"""Waits so many seconds and returns True, or returns False at once when there is no time for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """Carries bookings to the EHR; `ehr_of` opens the account."""
+    """Carries bookings to the EHR; `ehr_of` opens the account, `pause` is how it waits for it."""
 
     begin: Begin
     clock: Clock
     ehr_of: EhrOf
+    pause: Pause
 
     def write(self, appointment_id: UUID) -> None:
         """Write the visit into the EHR if that is due and nobody else is at it; what happens is in the ledger."""
@@ -60,20 +68,11 @@ class Saga:
             client_id = write.client_id or self._client(ehr, write, patient)
             if client_id is None or not self._announce(write, client_id):
                 return
-            visit = ehr.book(
-                NewVisit(
-                    practitioner_id=write.practitioner_id,
-                    client_id=client_id,
-                    ehr_service_id=write.ehr_service_id,
-                    location_id=write.ehr_location_id,
-                    starts_at=write.starts_at,
-                ),
-                Lane.BOOKING,
-            )
+            visit = self._booked(ehr, write, client_id)
         except EhrOutcomeUnknown:
             self._set(write, "unknown", "outcome_unknown", timedelta(0))
         except EhrUnavailable as error:
-            self._set(write, "waiting", type(error).__name__, _pause(error))
+            self._set(write, "waiting", type(error).__name__, _pause(write, error))
         except EhrRefused as refused:
             self._refused(write, refused.code)
         else:
@@ -137,10 +136,27 @@ class Saga:
             birth_date=patient.date_of_birth,
         )
         try:
-            return ehr.find_client(details, Lane.BOOKING) or ehr.create_client(details, Lane.BOOKING)
+            return ehr.client_for(details, Lane.BOOKING)
         except EhrOutcomeUnknown:  # If the client was created, the next look finds it.
             self._set(write, "waiting", "client_outcome_unknown", PAUSE)
             return None
+
+    def _booked(self, ehr: Ehr, write: Write, client_id: str) -> EhrVisit:
+        """Book the visit, with some patience for a client who was created a moment ago."""
+        visit = NewVisit(
+            practitioner_id=write.practitioner_id,
+            client_id=client_id,
+            ehr_service_id=write.ehr_service_id,
+            location_id=write.ehr_location_id,
+            starts_at=write.starts_at,
+        )
+        for seconds in CLIENT_PATIENCE_SECONDS:
+            try:
+                return ehr.book(visit, Lane.BOOKING)
+            except EhrRefused as refused:
+                if refused.code != "client_not_ready" or not self.pause(seconds):
+                    raise
+        return ehr.book(visit, Lane.BOOKING)
 
     def _announce(self, write: Write, client_id: str) -> bool:
         """Record that the visit is about to be sent for this client; False when somebody else took the write over."""
@@ -165,7 +181,7 @@ class Saga:
 
     def _refused(self, write: Write, code: str) -> None:
         if code == "client_not_ready":
-            self._set(write, "waiting", code, CLIENT_PAUSE)
+            self._set(write, "waiting", code, _growing(CLIENT_PAUSE, write.attempts))
         elif code == "client_merged":
             self._set(write, "waiting", code, REVIEW_PAUSE)
         else:
@@ -181,5 +197,11 @@ class Saga:
         logger.warning("booking_not_written", appointment_id=str(write.appointment_id), state=state, reason=error)
 
 
-def _pause(error: EhrUnavailable) -> timedelta:
-    return timedelta(seconds=error.retry_after) if isinstance(error, BudgetExhausted) else PAUSE
+def _pause(write: Write, error: EhrUnavailable) -> timedelta:
+    if isinstance(error, BudgetExhausted):
+        return timedelta(seconds=error.retry_after)
+    return _growing(PAUSE, write.attempts)
+
+
+def _growing(pause: timedelta, attempts: int) -> timedelta:
+    return min(pause * 2 ** min(attempts, 10), LONGEST_PAUSE)

@@ -156,7 +156,7 @@ class Visits:
         """Return how many active visits each provider has on the day of `moment`, in its zone; none: left out."""
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
         query = (
-            sa.select(appointments.c.provider_id, sa.func.count())
+            sa.select(appointments.c.provider_id, sa.func.count().label("visits"))
             .where(
                 appointments.c.provider_id.in_(provider_ids),
                 appointments.c.status.in_(ACTIVE),
@@ -165,7 +165,7 @@ class Visits:
             )
             .group_by(appointments.c.provider_id)
         )
-        return {provider_id: count for provider_id, count in self._connection.execute(query)}
+        return {row.provider_id: row.visits for row in self._connection.execute(query)}
 
     def free_room(self, location_id: UUID | None, start: datetime, end: datetime) -> Room | None:
         """Return the smallest active room (of the location) that nobody has claimed within [start, end)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -101,24 +102,29 @@ class Intakeq:
             raise
         return visit_of(row)
 
-    def find_client(self, details: ClientDetails, lane: Lane) -> str | None:
-        """Return the id of the one client who is surely this person."""
-        found = [client for client in self._namesakes(details, lane) if client.is_surely(details)]
-        return found[0].client_id if len(found) == 1 else None
+    def client_for(self, details: ClientDetails, lane: Lane) -> str:
+        """Return the id of the client who is this person, else of a new one.
 
-    def create_client(self, details: ClientDetails, lane: Lane) -> str:
-        """Create the client and return its id.
-
-        IntakeQ overwrites a client with the same first name and e-mail or phone instead of creating one, so that
-        a parent and a child would become one person.
+        IntakeQ overwrites a client with the same first name and e-mail, or first name and phone, instead of creating
+        one, so that a parent and a child would become one person. The new client goes without what it shares.
 
         Raises:
-            EhrRefused: `client_merged`: that client is, or may be, another person; a human has to decide.
+            EhrRefused: `client_merged`: nothing is left to reach the new client by; staff have to create them.
         """
-        strangers = [client for client in self._namesakes(details, lane) if not client.is_surely(details)]
-        if any(client.would_absorb(details) for client in strangers):
+        namesakes = self._namesakes(details, lane)
+        surely = [client for client in namesakes if client.is_surely(details)]
+        if len(surely) == 1:
+            return surely[0].client_id
+        strangers = [client for client in namesakes if client not in surely]
+        shared: set[str] = set().union(*(client.shared_contacts(details) for client in strangers))
+        apart = replace(
+            details,
+            email=None if "email" in shared else details.email,
+            phone=None if "phone" in shared else details.phone,
+        )
+        if not (apart.email or apart.phone):
             raise EhrRefused("client_merged")
-        saved = self._http.write("POST", "clients", lane, client_body(details))
+        saved = self._http.write("POST", "clients", lane, client_body(apart))
         try:
             client_id = client_of(saved).client_id
         except EhrRefused:

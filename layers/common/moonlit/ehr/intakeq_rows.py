@@ -64,9 +64,15 @@ class ClientRow(_Row):
     work_phone: str | None = Field(default=None, alias="WorkPhone")
     birth_date: Any = Field(default=None, alias="DateOfBirth")
 
-    def would_absorb(self, details: ClientDetails) -> bool:
-        """Say whether creating `details` would overwrite this client: same first name and e-mail, or and phone."""
-        return _name(self.first_name) == _name(details.first_name) and self._is_reached_like(details)
+    def shared_contacts(self, details: ClientDetails) -> set[str]:
+        """Return by which of `email` and `phone` IntakeQ would merge `details` into this client."""
+        if _name(self.first_name) != _name(details.first_name):
+            return set()
+        return {
+            name
+            for name, shared in (("email", self._has_email(details)), ("phone", self._has_phone(details)))
+            if shared
+        }
 
     def is_surely(self, details: ClientDetails) -> bool:
         """Say whether this is the person: names, birth date, and e-mail or phone agree. Unknown never agrees."""
@@ -75,13 +81,16 @@ class ClientRow(_Row):
             and _name(self.last_name) == _name(details.last_name)
             and details.birth_date is not None
             and birth_date_of(self.birth_date) == details.birth_date
-            and self._is_reached_like(details)
+            and (self._has_email(details) or self._has_phone(details))
         )
 
-    def _is_reached_like(self, details: ClientDetails) -> bool:
-        phones = {_phone(number) for number in (self.phone, self.mobile_phone, self.home_phone, self.work_phone)}
-        email, phone = _email(details.email), _phone(details.phone)
-        return bool((email and email == _email(self.email)) or (phone and phone in phones))
+    def _has_email(self, details: ClientDetails) -> bool:
+        email = _email(details.email)
+        return bool(email) and email == _email(self.email)
+
+    def _has_phone(self, details: ClientDetails) -> bool:
+        phone = _phone(details.phone)
+        return bool(phone) and phone in map(_phone, (self.phone, self.mobile_phone, self.home_phone, self.work_phone))
 
 
 _APPOINTMENT = TypeAdapter(_AppointmentRow)

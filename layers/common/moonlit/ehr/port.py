@@ -168,15 +168,11 @@ class Ehr(Protocol):
         """Return one visit, or None when the EHR does not know the id."""
         ...
 
-    def find_client(self, details: ClientDetails, lane: Lane) -> str | None:
-        """Return the id of the one client who is surely this person (name, birth date and e-mail or phone)."""
-        ...
-
-    def create_client(self, details: ClientDetails, lane: Lane) -> str:
-        """Create the client and return its id.
+    def client_for(self, details: ClientDetails, lane: Lane) -> str:
+        """Return the id of the client who is this person (names, birth date, and e-mail or phone), else of a new one.
 
         Raises:
-            EhrRefused: `client_merged` when the EHR would hand back somebody else's record.
+            EhrRefused: `client_merged`: the EHR would hand back, or overwrite, somebody else's record.
         """
         ...
 
