@@ -104,6 +104,7 @@ def upgrade() -> None:
         sa.Column("settings", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.Column("default_services", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False),
         sa.Column("ehr_limits", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
+        sa.CheckConstraint("singleton", name=op.f("ck_practice_settings_one_row")),
         sa.PrimaryKeyConstraint("singleton", name=op.f("pk_practice_settings")),
     )
     op.create_table(

@@ -204,4 +204,4 @@ def _pause(write: Write, error: EhrUnavailable) -> timedelta:
 
 
 def _growing(pause: timedelta, attempts: int) -> timedelta:
-    return min(pause * 2 ** min(attempts, 10), LONGEST_PAUSE)
+    return min(pause * (1 << min(attempts, 10)), LONGEST_PAUSE)

@@ -11,14 +11,14 @@ from moonlit.db.tables.base import count, flag, instant, key, metadata, one_of, 
 practice_settings = sa.Table(
     "practice_settings",
     metadata,
-    sa.Column("singleton", sa.Boolean, sa.CheckConstraint("singleton", name="one_row"), primary_key=True,
-              server_default=sa.true()),
+    sa.Column("singleton", sa.Boolean, primary_key=True, server_default=sa.true()),
+    sa.CheckConstraint("singleton", name="one_row"),
     text("name"),
     text("timezone"),
     sa.Column("settings", JSONB, nullable=False, server_default="{}"),
     sa.Column("default_services", JSONB, nullable=False, server_default="[]"),
     sa.Column("ehr_limits", JSONB, nullable=True),
-)  # fmt: skip
+)
 
 organizations = sa.Table("organizations", metadata, key(), text("name"), flag("active", default=True))
 
