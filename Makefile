@@ -2,7 +2,7 @@
 SHELL := /bin/bash -eu -o pipefail
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lock up invoke
+.PHONY: help up invoke demo test lint types openapi openapi-check validate build check bench lock
 # An outer environment must not leak in.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME PYTHONDONTWRITEBYTECODE
 
@@ -11,6 +11,7 @@ COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --gene
 PYTHON := .venv/bin/python
 INSTALLED := .venv/installed
 SAM := .venv-sam/bin/sam
+ARCHITECTURE ?= $(subst aarch64,arm64,$(shell uname -m))
 
 help:  ## List the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +38,31 @@ up: $(INSTALLED)  ## Start everything on this machine; NOW, CLINIC, INTAKEQ_ACCO
 
 invoke: $(INSTALLED)  ## Call a function of the running stack: make invoke FUNCTION=sync_cron PAYLOAD='{}'
 	@exec $(PYTHON) -m local.invoke
+
+test: $(INSTALLED)  ## Run every test; ARGS goes to pytest, such as ARGS="tests/unit -k slots".
+	@exec $(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(INSTALLED)  ## Check style, formatting and the direction of imports.
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff format --quiet --check
+	@.venv/bin/lint-imports --no-logo > .venv/imports.txt || { cat .venv/imports.txt; exit 1; }
+
+types: $(INSTALLED)  ## Check types, strictly.
+	@.venv/bin/mypy layers/common/moonlit local functions tests bench
+
+openapi: $(INSTALLED)  ## Write the OpenAPI document anew; openapi-check compares.
+	@$(PYTHON) -m local.openapi
+openapi-check: $(INSTALLED)
+	@$(PYTHON) -m local.openapi --check
+
+validate: .venv-sam/installed  ## Check template.yaml as AWS would.
+	@SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(SAM) validate --lint
+
+build: $(INSTALLED) .venv-sam/installed  ## Build what is deployed; ARCHITECTURE=x86_64 or arm64 (this machine's, unless said).
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" SAM_CLI_TELEMETRY=0 AWS_DEFAULT_REGION=us-west-2 $(SAM) build $(SAM_ARGS) \
+	  --parameter-overrides Architecture=$(ARCHITECTURE) > .venv-sam/build.log 2>&1 || { cat .venv-sam/build.log; exit 1; }
+
+check: lint types openapi-check validate test  ## Everything that CI runs.
 
 lock:  ## Compile the requirements, development first: the layer has to agree with it.
 	@$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt

@@ -96,4 +96,8 @@ def app_url(database_url: str) -> str:
     with engine.begin() as connection:
         connection.exec_driver_sql("alter role moonlit_app login password 'for-tests-only'")
     engine.dispose()
-    return make_url(database_url).set(username="moonlit_app", password="for-tests-only").render_as_string(hide_password=False)
+    return (
+        make_url(database_url)
+        .set(username="moonlit_app", password="for-tests-only")
+        .render_as_string(hide_password=False)
+    )

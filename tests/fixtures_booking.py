@@ -174,7 +174,7 @@ class Office:
 
     def rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
         with self.begin() as connection:
-            return list(connection.execute(sa.text(statement), values).mappings())
+            return [dict(row) for row in connection.execute(sa.text(statement), values).mappings()]
 
     def execute(self, statement: str, **values: Any) -> None:
         with self.begin() as connection:

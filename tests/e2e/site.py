@@ -104,7 +104,7 @@ class Site:
 
     def rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
         with self.database() as connection:
-            return list(connection.execute(sa.text(statement), values).mappings())
+            return [dict(row) for row in connection.execute(sa.text(statement), values).mappings()]
 
     def simulator(self, method: str, path: str, body: Any = None) -> Any:
         answer = call(method, f"{self.stack['simulators']['intakeq']}/_control/{path}", body)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_taken_slot_is_refused_with_the_nearest_free_ones(office: Office) -> N
     office.accept(wanted())
     with pytest.raises(errors.SlotTaken) as refused:
         office.accept(wanted(patient=somebody(1)))
-    offered = refused.value.extra["alternatives"]
+    offered: Any = refused.value.extra["alternatives"]
     # The other provider still has the very slot; the wanted one is free again after the visit and its buffer.
     assert {
         "start": "2027-03-11T10:00:00-07:00",

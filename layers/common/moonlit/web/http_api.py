@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import json
 from http import HTTPStatus
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
 from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupportedContentType, RequestValidationError
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
 
@@ -28,6 +29,8 @@ class HttpApi(APIGatewayHttpResolver):
         self.use([_refuse_unknown_parameters])
         self.exception_handler(MoonlitError)(_expected)
         self.exception_handler(RequestValidationError)(problems.malformed)
+        self.exception_handler([UnicodeDecodeError, binascii.Error])(_not_text)
+        self.exception_handler(RequestUnsupportedContentType)(_not_json)
         self.exception_handler(ServiceError)(_not_served)
         self.exception_handler(Exception)(_unexpected)
 
@@ -80,6 +83,15 @@ def _short(name: str) -> str:
 def _expected(error: MoonlitError) -> Response[str]:
     logger.info("request_refused", slug=error.slug)
     return problems.of(error)
+
+
+def _not_text(_: ValueError) -> Response[str]:
+    return problems.malformed(RequestValidationError([{"loc": ("body",), "type": "unicode"}]))
+
+
+def _not_json(_: RequestUnsupportedContentType) -> Response[str]:
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    return problems.document(status, "unsupported-media-type", "Bodies are application/json")
 
 
 def _not_served(error: ServiceError) -> Response[str]:

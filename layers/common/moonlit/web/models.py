@@ -19,6 +19,8 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+EARLIEST_YEAR, LATEST_YEAR = 1850, 2200
+
 
 class Model(BaseModel):
     """A JSON object of the HTTP contract."""
@@ -41,6 +43,13 @@ def _text_only(value: Any) -> Any:
     raise PydanticCustomError("date_text", "Input should be a date or an instant as text")
 
 
+def _near[When: date](value: When) -> When:
+    # Arithmetic with days and zones overflows at the ends of Python's calendar; nobody books there.
+    if not EARLIEST_YEAR <= value.year <= LATEST_YEAR:
+        raise PydanticCustomError("out_of_range", "Input should be a year of this age")
+    return value
+
+
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -50,9 +59,9 @@ def _known_zone(name: str) -> str:
 
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
-Instant = Annotated[AwareDatetime, BeforeValidator(_text_only, json_schema_input_type=str)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_text_only, json_schema_input_type=str), AfterValidator(_near)]
 """RFC 3339 with an offset."""
-Day = Annotated[date, BeforeValidator(_text_only, json_schema_input_type=str)]
+Day = Annotated[date, BeforeValidator(_text_only, json_schema_input_type=str), AfterValidator(_near)]
 """yyyy-mm-dd."""
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_PRINTABLE)]
 """One line of text."""

@@ -1,0 +1,51 @@
+"""Functions are thin: parse, one use case, answer. SQL, vendors and the environment are elsewhere."""
+
+from __future__ import annotations
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+APPS = sorted((ROOT / "functions").glob("*/app.py"))
+ALLOWED = {"moonlit", "aws_lambda_powertools", *sys.stdlib_module_names} - {"os", "time", "socket", "subprocess"}
+MORE = {"migrate": {"alembic"}}
+
+
+def name_of(path: Path) -> str:
+    return path.parent.name
+
+
+@pytest.mark.parametrize("path", APPS, ids=name_of)
+def test_a_function_imports_the_product_and_the_event_handler_only(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert {module.split(".")[0] for module in modules} <= ALLOWED | MORE.get(name_of(path), set())
+
+
+@pytest.mark.parametrize("path", APPS, ids=name_of)
+def test_a_function_has_no_try_and_reads_no_environment(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Try)]
+    assert "environ" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", APPS, ids=name_of)
+def test_a_function_explains_itself_and_brings_sample_events(path: Path) -> None:
+    assert (path.parent / "README.md").read_text().startswith(f"# {name_of(path)}\n")
+    samples = sorted((path.parent / "events").glob("*.json"))
+    assert samples
+    for sample in samples:
+        json.loads(sample.read_text())
+
+
+def test_the_slot_oracle_imports_nothing_of_what_it_judges() -> None:
+    oracle = ROOT / "tests" / "unit" / "availability" / "oracle.py"
+    tree = ast.parse(oracle.read_text())
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert not {module for module in modules if module.split(".")[0] in {"moonlit", "local", "tests"}}
