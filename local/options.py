@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, HttpUrl, TypeAdapter, ValidationError
 
 from local import demo_data
 from local.clinic import ClinicRefused, read_file
+from local.host.sandbox import Libraries
 from local.processes import ROOT
 from local.state import State
 
@@ -37,6 +38,7 @@ class Options:
         now: Where the clock starts, aware; None for the machine's own time.
         intakeq_base_url: Another server in the place of the simulator.
         port: The HTTP API's; 0 for any free one.
+        template: What is run, and with it `libraries`, what its functions may import.
     """
 
     state: State
@@ -46,6 +48,7 @@ class Options:
     intakeq_base_url: str | None = None
     port: int = DEFAULT_PORT
     template: Path = ROOT / "template.yaml"
+    libraries: Libraries = field(default_factory=Libraries)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:

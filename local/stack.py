@@ -24,7 +24,7 @@ from local.options import Options
 from local.postgres import Server
 from local.processes import ROOT, Child
 
-MIGRATION = "migrate"
+MIGRATION = "MigrateFunction"
 INTAKEQ_API = "/api/v1"
 SECRETS = {"IntakeqSecretArn": "moonlit/intakeq", "TokenSecretArn": "moonlit/token"}  # By the template's parameters.
 HEALTH = "/health"
@@ -99,6 +99,7 @@ class Stack:
             moto.url,
             self.options.state.logs,
             environment={"DATABASE_URL": self.database.app_url},
+            libraries=self.options.libraries,
             environments={MIGRATION: {"DATABASE_URL": self.database.owner_url}},
             api_socket=api_socket,
         )

@@ -10,6 +10,8 @@ from moonlit import wiring
 from moonlit.booking.saga import Saga
 from moonlit.booking.sweep import Sweeper
 from moonlit.observability import logger
+from moonlit.sync import wiring as sync
+from moonlit.sync.resume import resume_stuck
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -17,6 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep once, and say how much of each kind was done."""
     wiring.deadline.start(context)
     saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
-    done = Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep()
+    done = dict(Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep())
+    done |= resume_stuck(saga.begin, saga.clock, sync.queues())
     logger.info("swept", **done)
-    return dict(done)
+    return done

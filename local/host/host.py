@@ -45,7 +45,7 @@ class Host:
     Attributes:
         aws_url: The local AWS services, SQS among them.
         logs: The folder for `<function>.log`, where the output of a function's workers goes.
-        environment: Given to every function, over what the template says; `environments` to one, by its folder.
+        environment: Given to every function, over what the template says; `environments` to one, by its logical id.
         api_socket: A bound socket for the HTTP API; None for any free port.
     """
 
@@ -119,7 +119,7 @@ class Host:
                 "AWS_ENDPOINT_URL": self.aws_url,
                 "MOONLIT_CLOCK_FILE": str(self.clock.file),
                 **self.environment,
-                **self.environments.get(function.folder, {}),
+                **self.environments.get(function.logical_id, {}),
             },
         )
         return await Sandbox.start(function, environment, self._log(function))

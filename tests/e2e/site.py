@@ -85,7 +85,7 @@ class Site:
         return said
 
     def night(self) -> Any:
-        said = self.invoke("sync_cron", {"waitSeconds": 50})
+        said = self.invoke("SyncCronFunction", {"waitSeconds": 50})
         assert said["state"] == "completed", said
         return said
 

@@ -56,7 +56,7 @@ def test_one_visit_stands_here_and_there_after_a_sweep_and_a_retry(site: Site, d
     if comes_back_by == "sync_cron":
         site.night()
         assert site.rows("select 1 from ehr_writes where state = 'sending'") == []
-    site.invoke("sweeper")
+    site.invoke("SweeperFunction")
     again = site.book(body, key)
 
     assert (again.status, again.body["status"]) == (201, "confirmed")

@@ -225,7 +225,7 @@ async def test_a_function_imports_what_the_cloud_has_and_nothing_of_ours(worksho
                     "left": context.get_remaining_time_in_millis()}
     """
     workshop.add("Looker", code, MemorySize=256, Environment={"Variables": {"SETTING": "template", "MINE": "template"}})
-    environments = {"looker": {"MINE": "stack"}}
+    environments = {"Looker": {"MINE": "stack"}}
     os.environ["LEAK"] = "1"
     try:
         async with workshop.host(environments=environments) as host:

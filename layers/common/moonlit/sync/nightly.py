@@ -47,9 +47,12 @@ class Nightly:
             self.pull_queue.send([{"runId": str(run_id)}], delay_seconds=int(wait_seconds) + 1)
 
     def wait(self, run_id: UUID, seconds: float) -> None:
-        """Wait up to `seconds`, and no longer than this process has, until others have finished the run."""
+        """Wait up to `seconds`, and no longer than this process has, until others have applied the run.
+
+        A pull is not waited for: `sync_cron` runs once at a time, so the message that continues it would wait for us.
+        """
         deadline = time.monotonic() + min(seconds, self.puller.time_left() - _SECONDS_KEPT)
-        while self._is_running(run_id) and time.monotonic() < deadline:
+        while self._is_applying(run_id) and time.monotonic() < deadline:
             self.sleep(_POLL_SECONDS)
 
     def summary(self, run_id: UUID) -> dict[str, Any]:
@@ -68,6 +71,6 @@ class Nightly:
             "logs": logs,
         }
 
-    def _is_running(self, run_id: UUID) -> bool:
+    def _is_applying(self, run_id: UUID) -> bool:
         with self.puller.begin() as connection:
-            return Runs(connection).get(run_id).state in ("pulling", "applying")
+            return Runs(connection).get(run_id).state == "applying"

@@ -144,7 +144,7 @@ def outcome(row: Row, held: Held | None, wanted: Visit) -> Outcome:
         return Outcome.UNCHANGED if row.deleted else Outcome.NEW
     if held.patient_id != row.patient_id:
         return Outcome.MISMATCH
-    if False:
+    if held.in_flight:
         return Outcome.WAITS
     if not row.deleted and held.modified_ms is not None and row.modified_ms < held.modified_ms:
         return Outcome.UNCHANGED
