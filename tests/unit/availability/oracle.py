@@ -20,7 +20,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Case:
-    zone: str
+    zone: str  # The provider's.
+    asked_zone: str  # Whose days `first` and `last` are.
     windows: list[Window]
     busy: list[tuple[datetime, datetime]]
     length: int
@@ -53,7 +54,7 @@ def works_at(case: Case, instant: datetime) -> bool:
 
 def is_free(case: Case, start: datetime) -> bool:
     wall = start.astimezone(ZoneInfo(case.zone))
-    if not case.first <= wall.date() <= case.last:
+    if not case.first <= start.astimezone(ZoneInfo(case.asked_zone)).date() <= case.last:
         return False
     if (wall.hour * 60 + wall.minute) % case.grid or wall.second:
         return False

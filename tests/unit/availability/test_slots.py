@@ -43,6 +43,7 @@ def cases(draw: st.DrawFn) -> Case:
                 minutes_of_day,
                 st.one_of(minutes_of_day, st.just(1440)),
                 valid_from=valid,
+                valid_to=valid,
             ),
             min_size=1,
             max_size=4,
@@ -58,6 +59,7 @@ def cases(draw: st.DrawFn) -> Case:
     )
     return Case(
         zone=zone,
+        asked_zone=draw(st.sampled_from([zone, zone, "Pacific/Kiritimati", "Pacific/Midway", "UTC"])),
         windows=windows,
         busy=busy,
         length=draw(st.integers(1, 30).map(lambda n: n * 5)),
@@ -77,7 +79,7 @@ def computed(case: Case) -> list[datetime]:
     bounds = Bounds(
         first=case.first,
         last=case.last,
-        zone=case.zone,
+        zone=case.asked_zone,
         earliest=ceil((case.now + timedelta(minutes=case.notice)).timestamp()),
         until=int(case.horizon_end.timestamp()),
         grid=case.grid * 60,
@@ -99,6 +101,26 @@ def computed(case: Case) -> list[datetime]:
 @given(cases())
 def test_slots_are_those_that_a_look_at_every_minute_finds(case: Case) -> None:
     assert computed(case) == free_starts(case)
+
+
+def test_a_window_of_two_days_before_reaches_into_a_day_that_is_asked_for_from_afar() -> None:
+    # In Kiritimati the 10th begins at 03:00 of Denver's 9th; the provider works from the 8th, 20:00, on.
+    case = Case(
+        zone="America/Denver",
+        asked_zone="Pacific/Kiritimati",
+        windows=[Window(date(2026, 6, 8).weekday(), 20 * 60, 19 * 60)],
+        busy=[],
+        length=60,
+        before=0,
+        after=0,
+        grid=60,
+        now=datetime(2026, 6, 1, tzinfo=UTC),
+        notice=0,
+        horizon_end=datetime(2026, 7, 1, tzinfo=UTC),
+        first=date(2026, 6, 10),
+        last=date(2026, 6, 10),
+    )
+    assert computed(case) == free_starts(case) != []
 
 
 def test_a_skipped_hour_has_no_slots_and_a_repeated_one_has_two_of_each() -> None:
