@@ -36,6 +36,9 @@ $(INSTALLED): requirements-dev.txt requirements-runtime.txt layers/common/requir
 up: $(INSTALLED)  ## Start everything on this machine; NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL, PORT choose what.
 	@exec $(PYTHON) -m local.up
 
+demo: $(INSTALLED)  ## Tell the main job on a stack of its own, with proof; NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL as above.
+	@exec $(PYTHON) -m local.demo
+
 invoke: $(INSTALLED)  ## Call a function of the running stack: make invoke FUNCTION=sync_cron PAYLOAD='{}'
 	@exec $(PYTHON) -m local.invoke
 

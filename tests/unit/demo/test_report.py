@@ -36,7 +36,7 @@ def without_what_it_needs() -> Iterator[str]:
 
 
 def with_a_bug() -> Iterator[str]:
-    yield str({}["nothing"])
+    yield {"something": "known"}["nothing"]
 
 
 def test_a_step_that_does_not_hold_says_what_was_expected_and_seen_and_the_next_goes_on() -> None:

@@ -67,7 +67,7 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_P
 """One line of text."""
 _WORD = r"[^@\s\x00-\x1f\x7f]+"
 Email = Annotated[str, StringConstraints(max_length=254, pattern=rf"^{_WORD}@{_WORD}\.{_WORD}$")]
-Phone = Annotated[str, StringConstraints(max_length=25, pattern=r"^\+?[0-9](?:[ ().-]*[0-9]){6,14}$")]
+Phone = Annotated[str, StringConstraints(max_length=25, pattern=r"^\+?\(?[0-9](?:[ ().-]*[0-9]){6,14}$")]
 State = Annotated[str, StringConstraints(pattern="^[A-Z]{2}$")]
 """A state of the US by its two letters."""
 Language = Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from moonlit.errors import MoonlitError
 from moonlit.settings import WebSettings, load
 
 CONTENT_TYPE = "application/problem+json"
+UNKNOWN = "extra_forbidden"  # Pydantic's word for a member or parameter that the route does not have.
+LONGEST_NAME = 30
 
 
 class FieldError(BaseModel):
@@ -49,8 +51,15 @@ def of(error: MoonlitError) -> Response[str]:
 
 def malformed(error: RequestValidationError) -> Response[str]:
     """Return the document of a malformed request."""
-    errors = [{"pointer": pointer(found["loc"]), "code": str(found["type"])} for found in error.errors()]
+    errors = [{"pointer": pointer(_told(found)), "code": str(found["type"])} for found in error.errors()]
     return document(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request", "The request is malformed", errors=errors)
+
+
+def _told(found: Mapping[str, Any]) -> Sequence[Any]:
+    """Return where an error is. An unknown name is the caller's text: one that is no likely misspelling is left out."""
+    *parents, last = found["loc"]
+    misspelt = str(last).isidentifier() and len(str(last)) <= LONGEST_NAME
+    return found["loc"] if found["type"] != UNKNOWN or misspelt else (*parents, "?")
 
 
 def pointer(location: Iterable[Any]) -> str:
