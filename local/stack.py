@@ -138,7 +138,12 @@ class Stack:
         moto = asyncio.create_task(self._child(start_moto(environment, logs / "aws.log")))
         intakeq = asyncio.create_task(self._intakeq(environment))
         await asyncio.sleep(0)  # Both are off and import for a second; the database starts meanwhile, blocking us.
-        self._start_database()
+        try:
+            self._start_database()
+        except BaseException:
+            # Whoever is stopped half-way through starting is not stopped: let them arrive first.
+            await asyncio.gather(moto, intakeq, return_exceptions=True)
+            raise
         return await moto, await intakeq
 
     async def _intakeq(self, environment: dict[str, str]) -> str:
