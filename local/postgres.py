@@ -122,8 +122,9 @@ class Server:
             if status.exists() and status.read_text().rstrip().endswith("ready"):
                 return
             time.sleep(0.01)
+        last_words = (self.folder / "postgres.log").read_text()[-2000:]
         self.stop()
-        raise PostgresFailed((self.folder / "postgres.log").read_text()[-2000:])
+        raise PostgresFailed(last_words)
 
     def __enter__(self) -> Self:
         """Return the running server."""

@@ -28,7 +28,7 @@ def answers(url: str) -> bool:
     engine = sa.create_engine(url)
     try:
         with engine.connect() as connection:
-            return connection.execute(sa.text("select 1")).scalar_one() == 1
+            return bool(connection.execute(sa.text("select 1")).scalar_one())
     except (sa.exc.DBAPIError, OSError):
         return False
     finally:
