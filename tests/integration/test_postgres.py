@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 from local import postgres
 from local.postgres import PostgresFailed, Server
@@ -25,14 +27,12 @@ input()
 
 
 def answers(url: str) -> bool:
-    engine = sa.create_engine(url)
+    """Tell whether something listens there; a driver that is cut off would leave its socket behind."""
     try:
-        with engine.connect() as connection:
-            return bool(connection.execute(sa.text("select 1")).scalar_one())
-    except (sa.exc.DBAPIError, OSError):
+        socket.create_connection((make_url(url).host, make_url(url).port), timeout=5).close()
+    except OSError:
         return False
-    finally:
-        engine.dispose()
+    return True
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
