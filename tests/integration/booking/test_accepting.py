@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from moonlit.booking import errors
+from moonlit.booking.store import Visits
 from moonlit.booking.use_cases import Wanted
 from moonlit.errors import MoonlitError, NotFound
 from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, TEN, Office, somebody, wanted
@@ -100,6 +101,17 @@ def test_the_same_key_means_the_same_visit_and_another_body_is_refused(office: O
     with pytest.raises(errors.IdempotencyKeyReused):
         office.accept(wanted(TEN + 2 * HOUR), "key-1", "other body")
     assert len(office.rows("select 1 from appointments")) == 1
+
+
+def test_a_repetition_that_overtakes_is_no_overlap_of_the_patient_with_themselves(office: Office) -> None:
+    anyone = wanted(provider_id=None)
+    first = office.accept(anyone, "key-2", "body")
+    # What the loser of two parallel repetitions sees: its first look at the key came too early.
+    early = iter([None])
+    seen = Visits.key_used
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Visits, "key_used", lambda self, key: next(early, seen(self, key)))
+        assert office.accept(anyone, "key-2", "body") == first
 
 
 def test_a_patient_cannot_be_in_two_places(office: Office) -> None:

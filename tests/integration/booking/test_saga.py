@@ -10,10 +10,12 @@ from uuid import UUID
 import pytest
 
 from local.simulators.intakeq.wire import to_ms
+from moonlit.booking.ledger import Ledger
+from moonlit.booking.saga import Saga, growing
 from moonlit.booking.sweep import BETWEEN_LOOKS, WATCHES
 from moonlit.ehr.port import BudgetExhausted, Lane
 from tests.fixtures_booking import TEN, Office, somebody, wanted
-from tests.fixtures_intakeq import SERVICE, make_account, make_client, make_visit
+from tests.fixtures_intakeq import PRACTITIONER, SERVICE, make_account, make_client, make_visit
 
 POST_VISIT = {"method": "POST", "path": "/appointments", "times": 1}
 POST_CLIENT = {"method": "POST", "path": "/clients", "times": 1}
@@ -115,12 +117,144 @@ def test_a_visit_that_lands_after_its_release_is_cancelled_in_the_ehr(office: Of
         office.sweeper.sweep()
         office.clock.instant += BETWEEN_LOOKS
     client = office.intakeq.state()["clients"][0]["ClientId"]
-    office.intakeq.staff("create", appointment=make_visit(7, TEN, ClientId=client))
+    # The request had been travelling: it takes effect with the time at which the EHR got hold of it.
+    sent = to_ms(office.write(appointment_id)["sent_at"]) + 45_000
+    office.intakeq.staff("create", appointment=make_visit(7, TEN, ClientId=client, DateCreated=sent))
     assert len(office.in_ehr()) == 1
     office.clock.instant += WATCHES[0]
     office.sweeper.sweep()
     assert office.in_ehr() == []
     assert (office.write(appointment_id)["state"], office.visit(appointment_id)["status"]) == ("failed", "failed")
+
+
+def lost_and_released(office: Office) -> UUID:
+    """Book, let the request get lost, and let the sweeper give the time back."""
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_before"})
+    appointment_id = book(office)
+    office.intakeq.fail()
+    for _ in range(2):
+        office.sweeper.sweep()
+        office.clock.instant += BETWEEN_LOOKS
+    assert office.visit(appointment_id)["status"] == "failed"
+    return appointment_id
+
+
+def test_the_watch_leaves_the_patients_second_booking_of_the_slot_alone(office: Office) -> None:
+    lost_and_released(office)
+    second = book(office)
+    assert office.visit(second)["status"] == "confirmed"
+    for pause in WATCHES:
+        office.clock.instant += pause
+        office.sweeper.sweep()
+    assert len(office.in_ehr()) == 1
+    assert office.visit(second)["status"] == "confirmed"
+
+
+def test_the_watch_leaves_what_the_front_desk_booked_later_alone(office: Office) -> None:
+    first = lost_and_released(office)
+    client = office.intakeq.state()["clients"][0]["ClientId"]
+    later = to_ms(office.write(first)["sent_at"]) + 300_000
+    office.intakeq.staff("create", appointment=make_visit(7, TEN, ClientId=client, DateCreated=later))
+    for pause in WATCHES:
+        office.clock.instant += pause
+        office.sweeper.sweep()
+    assert len(office.in_ehr()) == 1
+    assert office.write(first)["state"] == "failed"
+
+
+def test_a_late_visit_that_cannot_be_cancelled_is_left_to_staff(office: Office) -> None:
+    first = lost_and_released(office)
+    client = office.intakeq.state()["clients"][0]["ClientId"]
+    sent = to_ms(office.write(first)["sent_at"])
+    office.intakeq.staff("create", appointment=make_visit(7, TEN, ClientId=client, DateCreated=sent))
+    office.intakeq.fail({"path": "/appointments/cancellation", "kind": "error_before", "status": 400, "times": 9})
+    office.clock.instant += WATCHES[0]
+    office.sweeper.sweep()
+    assert (office.write(first)["state"], office.write(first)["last_error"]) == ("failed", "late_visit_needs_staff")
+
+
+def test_a_write_that_had_to_wait_is_not_sent_over_somebody_else(office: Office) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "429"})
+    appointment_id = book(office)
+    office.intakeq.fail()
+    office.busy_in_mirror(PRACTITIONER, TEN)
+    office.clock.advance(seconds=130)
+    office.sweeper.sweep()
+    assert office.visit(appointment_id)["status_reason"] == "slot_taken_in_ehr"
+    assert (office.in_ehr(), office.claims(appointment_id)) == ([], set())
+
+
+def test_one_write_that_raises_does_not_stop_the_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "429", "times": 2})
+    first, second = book(office), book(office, start=TEN + timedelta(hours=2))
+    office.intakeq.fail()
+    office.clock.advance(seconds=130)
+    write = type(office.saga).write
+
+    def breaks_for_the_first(saga: Saga, appointment_id: UUID) -> None:
+        if appointment_id == first:
+            raise RuntimeError
+        write(saga, appointment_id)
+
+    monkeypatch.setattr(Saga, "write", breaks_for_the_first)
+    done = office.sweeper.sweep()
+    assert (done["failed"], done["sent"], office.visit(second)["status"]) == (1, 1, "confirmed")
+
+
+def test_a_look_while_the_request_may_still_travel_does_not_count(office: Office) -> None:
+    appointment_id = office.accept(wanted())
+    office.execute("update ehr_writes set state = 'sending', client_id = '1', sent_at = :now", now=office.clock.now())
+    office.sweeper.sweep()
+    assert office.write(appointment_id)["looks"] == 0
+    for _ in range(2):
+        office.clock.instant += BETWEEN_LOOKS
+        office.sweeper.sweep()
+    assert office.visit(appointment_id)["status"] == "failed"
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_being_rotated_loses_no_booking(office: Office, status: int) -> None:
+    office.intakeq.fail({"kind": "error_before", "status": status, "times": None})
+    appointment_id = book(office)
+    assert office.visit(appointment_id)["status"] == "pending"
+    office.intakeq.fail()
+    office.clock.advance(seconds=61)
+    office.sweeper.sweep()
+    assert office.visit(appointment_id)["status"] == "confirmed"
+
+
+def test_a_client_whom_the_ehr_no_longer_knows_is_looked_for_again(office: Office) -> None:
+    first = book(office)
+    office.execute("update patients set intakeq_client_id = '999999'")
+    appointment_id = book(office, start=TEN + timedelta(hours=2))
+    for _ in range(20):
+        office.clock.advance(seconds=61)
+        office.sweeper.sweep()
+    assert office.visit(appointment_id)["status"] == "confirmed"
+    assert office.write(appointment_id)["client_id"] == office.write(first)["client_id"]
+
+
+def test_a_visit_that_staff_moved_before_the_answer_came_is_still_ours(office: Office) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_after"})
+    appointment_id = book(office)
+    office.intakeq.fail()
+    external_id = office.in_ehr()[0]["Id"]
+    moved = to_ms(TEN + timedelta(hours=3))
+    office.intakeq.staff("update", id=external_id, fields={"StartDate": moved})
+    office.sweeper.sweep()
+    assert (office.visit(appointment_id)["status"], office.write(appointment_id)["external_id"]) == (
+        "confirmed",
+        external_id,
+    )
+
+
+@pytest.mark.parametrize(
+    ("attempts", "until_start", "expected"),
+    [(0, 600, 1), (1, 600, 2), (3, 600, 8), (9, 6000, 60), (9, 120, 30), (9, 2, 1), (0, -5, 1)],
+)
+def test_pauses_grow_and_leave_time_before_the_visit(attempts: int, until_start: int, expected: int) -> None:
+    pause = growing(timedelta(minutes=1), attempts, timedelta(minutes=until_start))
+    assert pause == timedelta(minutes=expected)
 
 
 def test_watching_ends(office: Office) -> None:
@@ -245,7 +379,10 @@ def test_a_confirmation_that_comes_after_the_release_changes_nothing(office: Off
     appointment_id = office.accept(wanted())
     found = office.saga.ehr_of(office.account_id).window(date(2027, 3, 11), date(2027, 3, 11), 1, Lane.BOOKING)
     assert found.visits == []
-    office.saga.release(appointment_id, "test", watch=WATCHES[0])
+    with office.begin() as connection:
+        write = Ledger(connection).of_appointment(appointment_id)
+    assert write
+    office.saga.release(write, "test", watch=WATCHES[0])
     other = office.accept(wanted(patient=somebody(1)))
     office.saga.write(other)
     late = office.saga.ehr_of(office.account_id).window(date(2027, 3, 11), date(2027, 3, 11), 1, Lane.BOOKING).visits[0]

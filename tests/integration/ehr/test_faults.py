@@ -14,8 +14,8 @@ from moonlit.ehr.port import (
     ClientDetails,
     Ehr,
     EhrError,
+    EhrLockedOut,
     EhrOutcomeUnknown,
-    EhrRefused,
     EhrUnavailable,
     Lane,
     NewVisit,
@@ -48,6 +48,9 @@ READS: dict[str, Callable[[Ehr], object]] = {
     "changed_since": lambda ehr: ehr.changed_since(NOON.date(), 1, Lane.NIGHTLY),
     "window": lambda ehr: ehr.window(NOON.date(), NOON.date(), 1, Lane.NIGHTLY),
     "deleted": lambda ehr: ehr.deleted(1, Lane.NIGHTLY),
+    "visits_of_practitioner": lambda ehr: ehr.visits_of_practitioner(
+        PRACTITIONER, NOON.date(), NOON.date(), Lane.BOOKING
+    ),
     "visits_of_client": lambda ehr: ehr.visits_of_client("dana", NOON.date(), NOON.date(), Lane.ON_DEMAND),
     "visit": lambda ehr: ehr.visit(ONE, Lane.WEBHOOK),
 }
@@ -57,7 +60,7 @@ UNKNOWN, AWAY = EhrOutcomeUnknown, EhrUnavailable
 FAULTS: list[tuple[dict[str, Any], type[EhrError], type[EhrError], bool]] = [
     ({"kind": "error_before"}, UNKNOWN, AWAY, False),
     ({"kind": "error_before", "status": 503}, UNKNOWN, AWAY, False),
-    ({"kind": "error_before", "status": 403}, EhrRefused, EhrRefused, False),
+    ({"kind": "error_before", "status": 403}, EhrLockedOut, EhrLockedOut, False),
     ({"kind": "error_before", "status": 408}, UNKNOWN, AWAY, False),
     ({"kind": "error_before", "status": 302}, UNKNOWN, AWAY, False),
     ({"kind": "error_after"}, UNKNOWN, AWAY, True),
@@ -65,7 +68,7 @@ FAULTS: list[tuple[dict[str, Any], type[EhrError], type[EhrError], bool]] = [
     ({"kind": "drop_after"}, UNKNOWN, AWAY, True),
     ({"kind": "html"}, UNKNOWN, AWAY, False),
     ({"kind": "html", "status": 502}, UNKNOWN, AWAY, False),
-    ({"kind": "html", "status": 404}, EhrRefused, AWAY, False),
+    ({"kind": "html", "status": 404}, AWAY, AWAY, False),
     ({"kind": "html_after"}, UNKNOWN, AWAY, True),
     ({"kind": "429"}, BudgetExhausted, BudgetExhausted, False),
 ]
@@ -176,7 +179,6 @@ def test_a_429_makes_everybody_back_off(account: Account, told: int | None, seco
     assert (account.budget.pauses, exhausted.value.retry_after) == ([seconds], seconds)
 
 
-def test_a_wrong_key_is_refused(account: Account, open_intakeq: OpenIntakeq) -> None:
-    with pytest.raises(EhrRefused) as refused:
+def test_a_wrong_key_locks_out(account: Account, open_intakeq: OpenIntakeq) -> None:
+    with pytest.raises(EhrLockedOut):
         open_intakeq(account.server, key="wrong").deleted(1, Lane.NIGHTLY)
-    assert refused.value.code == "401"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -151,6 +152,22 @@ def test_a_clients_visits_are_read_to_the_last_page_with_the_address_quoted(serv
     assert [row["query"]["client"] for row in server.requests()] == [plus, plus]
 
 
+def test_a_practitioners_day_is_asked_for_by_their_address_and_costs_one_request(serve: Serve) -> None:
+    others = [make_visit(100 + n, TOMORROW, PractitionerId="x", PractitionerEmail="x@example.org") for n in range(150)]
+    server, ehr = serve(appointments=[make_visit(1, TOMORROW), *others])
+    for _ in range(2):
+        visits = ehr.visits_of_practitioner(PRACTITIONER, TOMORROW.date(), TOMORROW.date(), Lane.BOOKING)
+        assert numbers(visits) == [1]
+    asked = [row["path"] for row in server.requests()]
+    assert asked == ["/appointments/settings", "/appointments", "/appointments"]
+    assert visits[0].created_at == NOON - timedelta(days=30)
+
+
+def test_the_day_of_a_practitioner_whom_the_settings_do_not_know_is_everybodys(serve: Serve) -> None:
+    _, ehr = serve(appointments=[make_visit(1, TOMORROW, PractitionerId="gone", PractitionerEmail="gone@example.org")])
+    assert numbers(ehr.visits_of_practitioner("gone", TOMORROW.date(), TOMORROW.date(), Lane.BOOKING)) == [1]
+
+
 def test_a_booking_is_confirmed_and_silent_in_the_accounts_first_place(serve: Serve) -> None:
     server, ehr = serve()
     booked = ehr.book(VISIT, Lane.BOOKING)
@@ -280,6 +297,17 @@ def test_a_new_client_goes_without_the_contact_that_would_merge_it(
     [created] = [row for row in server.state()["clients"] if str(row["ClientId"]) == client_id]
     assert created[left_out] is None
     assert [row for row in server.state()["clients"] if row != created] == before
+
+
+def test_a_first_name_that_is_part_of_every_address_does_not_spend_the_budget(serve: Serve) -> None:
+    crowd = [make_client(n, FirstName=f"Z{n}", Email=f"z{n}@mail.example.org", Phone=None) for n in range(1, 1051)]
+    server, ehr = serve(clients=crowd)
+    mai = replace(DANA, first_name="Mai", email="mai@example.org")
+    client_id = ehr.client_for(mai, Lane.BOOKING)
+    [created] = [row for row in server.state()["clients"] if str(row["ClientId"]) == client_id]
+    assert (created["Email"], created["Phone"]) == ("mai@example.org", None)  # Whoever has the phone was not looked at.
+    assert len(server.requests()) <= 5
+    assert ehr.client_for(mai, Lane.BOOKING) == client_id
 
 
 def test_creating_a_person_who_is_there_gives_their_record(serve: Serve) -> None:

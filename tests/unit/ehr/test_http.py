@@ -12,7 +12,15 @@ import stamina
 
 from moonlit.ehr.http import EhrHttp, open_client
 from moonlit.ehr.intakeq import Intakeq, refusal_code
-from moonlit.ehr.port import ClientDetails, EhrError, EhrOutcomeUnknown, EhrRefused, EhrUnavailable, Lane
+from moonlit.ehr.port import (
+    ClientDetails,
+    EhrError,
+    EhrLockedOut,
+    EhrOutcomeUnknown,
+    EhrRefused,
+    EhrUnavailable,
+    Lane,
+)
 from moonlit.observability import logger
 from tests.fixtures_intakeq import NOON, OpenBudget
 
@@ -109,7 +117,6 @@ def test_an_empty_answer_is_success_only_where_nothing_is_due(open_http: Open) -
         (400, {"Message": "Invalid ServiceId."}, "400"),
         (400, ["odd"], "400"),
         (409, None, "409"),
-        (401, {"Message": None}, "401"),
     ],
 )
 def test_a_refusal_is_named(open_http: Open, status: int, body: Any, code: str) -> None:
@@ -117,6 +124,12 @@ def test_a_refusal_is_named(open_http: Open, status: int, body: Any, code: str) 
     refused = raised_by(lambda: http.write("POST", "appointments", Lane.BOOKING, {}))
     assert isinstance(refused, EhrRefused)
     assert refused.code == code
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, EhrLockedOut), (403, EhrLockedOut), (404, EhrUnavailable)])
+def test_the_accounts_trouble_is_no_refusal_of_a_visit(open_http: Open, status: int, error: type[EhrError]) -> None:
+    http = open_http(lambda _: httpx.Response(status, text="<html>"))
+    assert type(raised_by(lambda: http.write("POST", "appointments", Lane.BOOKING, {}))) is error
 
 
 def test_the_key_and_the_path_below_the_base_are_sent(open_http: Open) -> None:

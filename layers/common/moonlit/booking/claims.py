@@ -100,6 +100,14 @@ class Claims:
                 raise SlotTaken("the time was claimed by another caller") from None
             raise
 
+    def blocked(self, appointment_id: UUID) -> tuple[datetime, datetime]:
+        """Return the time that a visit which was booked here takes of its persons, buffers included."""
+        span = sa.select(time_claims.c.span).where(
+            time_claims.c.appointment_id == appointment_id, time_claims.c.resource_kind == "person"
+        )
+        blocked = self._connection.execute(span.limit(1)).scalar_one()
+        return blocked.lower, blocked.upper
+
     def release(self, appointment_id: UUID) -> None:
         """Give the appointment's time back."""
         self._connection.execute(sa.delete(time_claims).where(time_claims.c.appointment_id == appointment_id))

@@ -7,7 +7,7 @@ still land in the EHR), `confirmed` and `failed` (done).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -95,6 +95,19 @@ class Ledger:
             .order_by(ehr_writes.c.id)
         )
         return [Write(**row._mapping) for row in self._connection.execute(query)]  # noqa: SLF001
+
+    def ids_of_others(self, write: Write, external_ids: Collection[str]) -> frozenset[str]:
+        """Return those of the EHR's ids that belong to other visits which were booked here."""
+        query = (
+            sa.select(appointment_external_ids.c.external_id)
+            .join(ehr_writes, ehr_writes.c.appointment_id == appointment_external_ids.c.appointment_id)
+            .where(
+                appointment_external_ids.c.account_id == write.account_id,
+                appointment_external_ids.c.external_id.in_(external_ids),
+                appointment_external_ids.c.appointment_id != write.appointment_id,
+            )
+        )
+        return frozenset(self._connection.execute(query).scalars())
 
     def confirm(self, write: Write, external_id: str, now: datetime, **visit: Any) -> None:
         """Finish a booking: the visit is confirmed and carries the EHR's id. Harmless when done already.

@@ -111,6 +111,13 @@ class Patients:
             .values(intakeq_client_id=client_id)
         )
 
+    def forget_client_id(self, appointment_id: UUID) -> None:
+        """Drop the EHR's id of the visit's patient."""
+        of_visit = sa.select(appointments.c.patient_id).where(appointments.c.id == appointment_id)
+        self._connection.execute(
+            sa.update(patients).where(patients.c.id == of_visit.scalar_subquery()).values(intakeq_client_id=None)
+        )
+
 
 def digits(phone: str) -> str:
     """Return a phone number in the form in which two are compared: digits, without the country code of the US."""

@@ -15,13 +15,16 @@ from zoneinfo import ZoneInfo
 
 from moonlit.booking.claims import Claims
 from moonlit.booking.ledger import Ledger, Write
-from moonlit.booking.saga import PAUSE, Saga
-from moonlit.ehr.port import BudgetExhausted, EhrError, EhrVisit, Lane
+from moonlit.booking.recognition import landed, made_by
+from moonlit.booking.saga import LEASE, PAUSE, Saga
+from moonlit.ehr.port import BudgetExhausted, EhrRefused, EhrVisit, Lane
 from moonlit.observability import logger
 
 BATCH = 50
 LOOKS_BEFORE_RELEASE = 2  # A POST that timed out may still land after the first look.
 BETWEEN_LOOKS = timedelta(seconds=60)
+TRAVEL = timedelta(seconds=30)  # The function that sends is stopped before that.
+SHORT_PAUSE = timedelta(seconds=5)
 WATCHES = (timedelta(minutes=5), timedelta(minutes=15), timedelta(hours=1))
 SECONDS_KEPT = 10.0  # Enough for one more look; with less time left the rest waits for the next minute.
 
@@ -44,22 +47,30 @@ class Sweeper:
         for appointment_id in due:
             if self.time_left() < SECONDS_KEPT:
                 break
-            try:
-                done[self._look(appointment_id)] += 1
-            except BudgetExhausted:
-                done["out_of_budget"] += 1
-                break
-            except EhrError as error:
-                logger.warning("sweep_failed", appointment_id=str(appointment_id), reason=type(error).__name__)
-                self._postpone(appointment_id, PAUSE)
-                done["failed"] += 1
+            done[self._try(appointment_id)] += 1
         return done
 
+    def _try(self, appointment_id: UUID) -> str:
+        """Look at one write. Whatever goes wrong with it is its own trouble: the others have their turn."""
+        try:
+            return self._look(appointment_id)
+        except BudgetExhausted as exhausted:
+            self._postpone(appointment_id, max(timedelta(seconds=exhausted.retry_after), SHORT_PAUSE))
+            return "out_of_budget"
+        except Exception as error:  # noqa: BLE001  # Logged by its type: its text may quote a row.
+            logger.error("sweep_failed", appointment_id=str(appointment_id), reason=type(error).__name__)
+            self._postpone(appointment_id, PAUSE)
+            return "failed"
+
     def _look(self, appointment_id: UUID) -> str:
+        now = self.saga.clock.now()
         with self.saga.begin() as connection:
-            write = Ledger(connection).of_appointment(appointment_id)
-        if write is None or write.state in ("confirmed", "failed"):
-            return "finished_meanwhile"
+            ledger = Ledger(connection)
+            write = ledger.of_appointment(appointment_id)
+            if write is None or write.state in ("confirmed", "failed") or write.next_look_at > now:
+                return "settled_meanwhile"
+            if write.state != "waiting":  # A second sweeper leaves it alone meanwhile.
+                ledger.set(write.id, next_look_at=now + LEASE)
         if write.state == "waiting":
             return self._send(write)
         found = self._find(write)
@@ -72,47 +83,58 @@ class Sweeper:
 
     def _send(self, write: Write) -> str:
         if write.starts_at <= self.saga.clock.now():
-            self.saga.release(write.appointment_id, "not_written_in_time")
+            self.saga.release(write, "not_written_in_time")
             return "released"
         self.saga.write(write.appointment_id)
         return "sent"
 
     def _find(self, write: Write) -> EhrVisit | None:
-        """Look for the visit in the EHR's calendar of its day, which names it whatever became of its client."""
-        ehr, day = self.saga.ehr_of(write.account_id), write.starts_at.astimezone(self.zone).date()
-        page = 1
-        while True:
-            found = ehr.window(day, day, page, Lane.BOOKING)
-            for visit in found.visits:
-                if _is(visit, write):
-                    return visit
-            if found.is_last:
-                return None
-            page += 1
+        """Look for the visit among the practitioner's of that day, whatever became of its client."""
+        day = write.starts_at.astimezone(self.zone).date()
+        visits = self.saga.ehr_of(write.account_id).visits_of_practitioner(
+            write.practitioner_id, day, day, Lane.BOOKING
+        )
+        with self.saga.begin() as connection:
+            others = Ledger(connection).ids_of_others(write, [visit.external_id for visit in visits])
+        return made_by(write, visits, others)
 
     def _missed(self, write: Write) -> str:
         """Look again a minute later; the second time, release it and go on watching."""
+        now = self.saga.clock.now()
+        travels_until = (write.sent_at or now) + TRAVEL
+        if write.state == "sending" and now < travels_until:
+            self._postpone(write.appointment_id, travels_until - now)  # It may still be on its way: that is no look.
+            return "travelling"
         if write.looks + 1 >= LOOKS_BEFORE_RELEASE:
-            self.saga.release(write.appointment_id, "not_in_ehr", watch=WATCHES[0])
+            self.saga.release(write, "not_in_ehr", watch=WATCHES[0])
             return "released"
         self._postpone(write.appointment_id, BETWEEN_LOOKS, looks=write.looks + 1)
         return "looked"
 
     def _watched(self, write: Write, found: EhrVisit | None) -> str:
-        """Cancel a visit that landed after its time was given back; else watch on for a while."""
-        now = self.saga.clock.now()
-        if found:
-            self.saga.ehr_of(write.account_id).cancel(found.external_id, "Booking was not confirmed", Lane.BOOKING)
-        elif write.looks < len(WATCHES):
+        """Cancel a visit of ours that landed after its time was given back; else watch on for a while."""
+        late = found is not None and landed(write, found)
+        if not late and write.looks < len(WATCHES):
             self._postpone(write.appointment_id, WATCHES[write.looks], looks=write.looks + 1)
             return "watched"
+        outcome = self._cancel(write, found) if found and late else "watch_ended"
         with self.saga.begin() as connection:
-            external_id = found.external_id if found else None
-            error = "late_visit_cancelled" if found else "not_in_ehr"
-            Ledger(connection).set(write.id, state="failed", external_id=external_id, last_error=error, finished_at=now)
-        if found:
-            logger.warning("late_visit_cancelled", appointment_id=str(write.appointment_id))
-        return "late_visit_cancelled" if found else "watch_ended"
+            external_id = found.external_id if found and late else None
+            now = self.saga.clock.now()
+            Ledger(connection).set(
+                write.id, state="failed", external_id=external_id, last_error=outcome, finished_at=now
+            )
+        return outcome
+
+    def _cancel(self, write: Write, late: EhrVisit) -> str:
+        try:
+            self.saga.ehr_of(write.account_id).cancel(late.external_id, "Booking was not confirmed", Lane.BOOKING)
+        except EhrRefused:
+            outcome = "late_visit_needs_staff"
+        else:
+            outcome = "late_visit_cancelled"
+        logger.warning(outcome, appointment_id=str(write.appointment_id), external_id=late.external_id)
+        return outcome
 
     def _postpone(self, appointment_id: UUID, pause: timedelta, **values: int) -> None:
         with self.saga.begin() as connection:
@@ -120,12 +142,3 @@ class Sweeper:
             write = ledger.of_appointment(appointment_id)
             if write and write.state not in ("confirmed", "failed"):
                 ledger.set(write.id, next_look_at=self.saga.clock.now() + pause, **values)
-
-
-def _is(visit: EhrVisit, write: Write) -> bool:
-    return (
-        visit.practitioner_id == write.practitioner_id
-        and visit.client_id == write.client_id
-        and visit.starts_at == write.starts_at
-        and visit.status in ("scheduled", "confirmed")
-    )

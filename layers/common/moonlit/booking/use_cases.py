@@ -17,6 +17,7 @@ from moonlit.availability.store import Availability, ServiceMapping
 from moonlit.availability.use_cases import Inquiry, Request, free_slots, inquire
 from moonlit.booking.claims import Claim, Claims, lock
 from moonlit.booking.errors import (
+    BookingRefused,
     IdempotencyKeyReused,
     PatientOverlap,
     PayerNotAccepted,
@@ -97,6 +98,7 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key) -> UUID:
     """
     if before := _replayed(begin, key):
         return before
+    refused: BookingRefused | None = None
     for provider_id in _candidates(begin, clock, wanted):
         attempt = _Attempt(clock, replace(wanted, provider_id=provider_id), key)
         try:
@@ -105,9 +107,12 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key) -> UUID:
             continue
         except _KeyTaken:
             break
-    if before := _replayed(begin, key):  # A rival with the same key took the very slot.
+        except BookingRefused as error:
+            refused = error
+            break
+    if before := _replayed(begin, key):  # A rival with the same key has booked this very visit.
         return before
-    raise _refusal(begin, clock, wanted)
+    raise refused or _refusal(begin, clock, wanted)
 
 
 def _replayed(begin: Begin, key: Key) -> UUID | None:

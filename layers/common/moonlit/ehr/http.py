@@ -14,7 +14,16 @@ import httpx
 import stamina
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from moonlit.ehr.port import Budget, BudgetExhausted, EhrError, EhrOutcomeUnknown, EhrRefused, EhrUnavailable, Lane
+from moonlit.ehr.port import (
+    Budget,
+    BudgetExhausted,
+    EhrError,
+    EhrLockedOut,
+    EhrOutcomeUnknown,
+    EhrRefused,
+    EhrUnavailable,
+    Lane,
+)
 from moonlit.observability import logger
 
 # Queries carry e-mail addresses: httpx logs every URL at INFO, httpcore every exchange at DEBUG.
@@ -110,8 +119,6 @@ class EhrHttp:
         ):
             with attempt:
                 response = self._send("GET", path, lane, EhrUnavailable, parameters=parameters)
-                if response.status_code == HTTPStatus.NOT_FOUND and not _is_json(response):
-                    raise EhrUnavailable("answered 404 without JSON")  # The route is missing, not the thing.
                 return self._accepted(response, EhrUnavailable)
         raise AssertionError  # pragma: no cover  # retry_context returns or raises.
 
@@ -163,16 +170,22 @@ class EhrHttp:
             seconds = _back_off_seconds(response)
             self._budget.back_off(seconds)
             raise BudgetExhausted(seconds)
+        body = _json_or_none(response)
         if response.is_client_error and status != HTTPStatus.REQUEST_TIMEOUT:
-            raise EhrRefused(self._refusal_code(status, _json_or_none(response)))
-        answer = _json_or_none(response) if response.is_success else None
+            # A key that is being rotated, an allow-list, a gateway's page: the account's trouble, not this request's.
+            if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+                raise EhrLockedOut(f"answered {status}")
+            if body is None and status != HTTPStatus.CONFLICT:
+                raise EhrUnavailable(f"answered {status} without JSON")
+            raise EhrRefused(self._refusal_code(status, body))
+        answer = body if response.is_success else None
         if answer is None:
             raise doubt(f"answered {status}" if not response.is_success else f"answered {status} without JSON")
         return answer
 
 
 def _is_worth_repeating(error: Exception) -> bool:
-    return isinstance(error, EhrUnavailable) and not isinstance(error, BudgetExhausted)
+    return isinstance(error, EhrUnavailable) and not isinstance(error, BudgetExhausted | EhrLockedOut)
 
 
 def _back_off_seconds(response: httpx.Response) -> float:

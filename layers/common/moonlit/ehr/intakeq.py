@@ -10,7 +10,7 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from moonlit.ehr.http import EhrHttp, open_client, unlimited
-from moonlit.ehr.intakeq_rows import ClientRow, client_body, client_of, epoch_ms, visit_of
+from moonlit.ehr.intakeq_rows import ClientRow, SettingsRow, client_body, client_of, epoch_ms, settings_of, visit_of
 from moonlit.ehr.port import (
     Budget,
     ClientDetails,
@@ -24,6 +24,7 @@ from moonlit.ehr.port import (
 )
 
 _PAGE_ROWS = 100
+_NAMESAKE_PAGES = 3  # A first name such as "Mai" is part of every address with "mail" in it.
 _DAY = timedelta(days=1)
 
 # One owner per message kind: what we write makes IntakeQ send neither mails nor reminders.
@@ -62,7 +63,7 @@ class Intakeq:
     def __init__(self, http: EhrHttp, zone: ZoneInfo) -> None:
         self._http = http
         self._zone = zone
-        self._first_location: str | None = None
+        self._known_settings: SettingsRow | None = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -81,16 +82,21 @@ class Intakeq:
         """Return page `page` of the visits deleted in the last ten days, as they last were."""
         return self._page({"deletedOnly": "true"}, page, lane)
 
+    def visits_of_practitioner(self, practitioner_id: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
+        """Return a practitioner's visits on the practice's days `first` to `last`; rows of others may be among them.
+
+        IntakeQ filters by the e-mail of the practitioner's account, which the settings tell.
+        """
+        email = self._settings(lane).email_of(practitioner_id)
+        return self._visits({"practitionerEmail": email} if email else {}, first, last, lane)
+
     def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
         """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them.
 
         Raises:
             EhrRefused: `unreadable`: a row left out here would be taken for a visit that is not there.
         """
-        visits: dict[str, EhrVisit] = {}  # Rows shift between pages while the calendar changes.
-        for rows in self._pages("appointments", {"client": email, **_padded(first, last)}, lane):
-            visits |= {visit.external_id: visit for visit in map(visit_of, rows)}
-        return self._within(list(visits.values()), first, last)
+        return self._visits({"client": email}, first, last, lane)
 
     def visit(self, external_id: str, lane: Lane) -> EhrVisit | None:
         """Return one visit, or None when the EHR does not know the id."""
@@ -111,12 +117,14 @@ class Intakeq:
         Raises:
             EhrRefused: `client_merged`: nothing is left to reach the new client by; staff have to create them.
         """
-        namesakes = self._namesakes(details, lane)
+        namesakes, everyone = self._namesakes(details, lane)
         surely = [client for client in namesakes if client.is_surely(details)]
         if len(surely) == 1:
             return surely[0].client_id
         strangers = [client for client in namesakes if client not in surely]
         shared: set[str] = set().union(*(client.shared_contacts(details) for client in strangers))
+        if not everyone and not surely:
+            shared.add("phone")  # Somebody who was not looked at may have it.
         apart = replace(
             details,
             email=None if "email" in shared else details.email,
@@ -168,6 +176,12 @@ class Intakeq:
             if visit is None or visit.status != "cancelled":
                 raise
 
+    def _visits(self, parameters: Mapping[str, str], first: date, last: date, lane: Lane) -> list[EhrVisit]:
+        visits: dict[str, EhrVisit] = {}  # Rows shift between pages while the calendar changes.
+        for rows in self._pages("appointments", {**parameters, **_padded(first, last)}, lane):
+            visits |= {visit.external_id: visit for visit in map(visit_of, rows)}
+        return self._within(list(visits.values()), first, last)
+
     def _page(self, parameters: Mapping[str, str], page: int, lane: Lane) -> Page:
         rows = self._rows("appointments", parameters, page, lane)
         visits, unreadable = _readable(rows)
@@ -186,27 +200,44 @@ class Intakeq:
             raise EhrUnavailable("answered something other than a list")
         return rows
 
-    def _namesakes(self, details: ClientDetails, lane: Lane) -> list[ClientRow]:
-        """Return everyone whose name contains the first name: whoever IntakeQ could merge with is among them.
+    def _namesakes(self, details: ClientDetails, lane: Lane) -> tuple[list[ClientRow], bool]:
+        """Return the clients whom IntakeQ could merge with, and whether these are all of them.
 
-        A search by e-mail would miss those it would merge by phone.
+        It can only be asked for parts of a name or an e-mail, and merges by phone too: so for everyone whose name
+        contains the first name. Where these are too many, at least those with the e-mail are among them.
         """
-        search = {"search": details.first_name.strip(), "includeProfile": "true"}
-        return [client_of(row) for rows in self._pages("clients", search, lane) for row in rows]
+        found: list[ClientRow] = []
+        for page, rows in enumerate(self._pages("clients", _search(details.first_name.strip()), lane), start=1):
+            found += map(client_of, rows)
+            if len(rows) < _PAGE_ROWS:
+                return found, True
+            if page == _NAMESAKE_PAGES:
+                break
+        if details.email:
+            rows = self._rows("clients", _search(details.email.strip()), 1, lane)
+            found += map(client_of, rows)
+        return found, False
 
     def _default_location(self, lane: Lane) -> str:
-        if self._first_location is None:
-            settings = self._http.read("appointments/settings", lane)
-            try:
-                self._first_location = str(settings["Locations"][0]["Id"])
-            except (LookupError, TypeError):
-                raise EhrRefused("unreadable") from None
-        return self._first_location
+        locations = self._settings(lane).locations
+        if not locations:
+            raise EhrRefused("unreadable")
+        return locations[0].place_id
+
+    def _settings(self, lane: Lane) -> SettingsRow:
+        """Return the account's settings, which are asked for once in a process's life."""
+        if self._known_settings is None:
+            self._known_settings = settings_of(self._http.read("appointments/settings", lane))
+        return self._known_settings
 
     def _within(self, visits: Sequence[EhrVisit], first: date, last: date) -> list[EhrVisit]:
         opens = datetime.combine(first, datetime.min.time(), self._zone)
         closes = datetime.combine(last + _DAY, datetime.min.time(), self._zone)
         return [visit for visit in visits if opens <= visit.starts_at < closes]
+
+
+def _search(text: str) -> dict[str, str]:
+    return {"search": text, "includeProfile": "true"}
 
 
 def _padded(first: date, last: date) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """IntakeQ's JSON as it really comes, read into the port's words.
 
-Tolerant of the forms that one field comes in, strict about what a visit cannot be without: its id, times, status and
-version.
+Tolerant of the forms that one field comes in, strict about what a visit cannot be without: its id, times and version.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from moonlit.ehr.port import ClientDetails, EhrRefused, EhrVisit
+from moonlit.observability import logger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PHONE_DIGITS = 10  # Numbers are American; the country code comes and goes.
@@ -42,10 +42,11 @@ class _AppointmentRow(_Row):
     client_birth_date: Any = Field(default=None, alias="ClientDateOfBirth")
     practitioner_id: str | None = Field(default=None, alias="PractitionerId")
     service_id: str | None = Field(default=None, alias="ServiceId")
-    status: str = Field(alias="Status")
+    status: Any = Field(default=None, alias="Status")
     start: float = Field(alias="StartDate", allow_inf_nan=False)
     end: float = Field(alias="EndDate", allow_inf_nan=False)
     modified: float = Field(alias="LastModified", allow_inf_nan=False)
+    created: float | None = Field(default=None, alias="DateCreated", allow_inf_nan=False)
     location_name: str | None = Field(default=None, validation_alias=AliasChoices("LocationName", "Location"))
     place_of_service: str | None = Field(default=None, alias="PlaceOfService")
     telehealth: Any = Field(default=None, alias="TelehealthInfo")
@@ -93,6 +94,26 @@ class ClientRow(_Row):
         return bool(phone) and phone in map(_phone, (self.phone, self.mobile_phone, self.home_phone, self.work_phone))
 
 
+class _Place(_Row):
+    place_id: str = Field(alias="Id")
+
+
+class _Practitioner(_Row):
+    practitioner_id: str = Field(alias="Id")
+    email: str | None = Field(default=None, alias="Email")
+
+
+class SettingsRow(_Row):
+    """The account's places and practitioners; the vendor's own sample misspells the first key."""
+
+    locations: list[_Place] = Field(validation_alias=AliasChoices("Locations", "Locatons"))
+    practitioners: list[_Practitioner] = Field(default=[], alias="Practitioners")
+
+    def email_of(self, practitioner_id: str) -> str | None:
+        """Return the address of a practitioner's account, None when it is not known."""
+        return next((p.email for p in self.practitioners if p.practitioner_id == practitioner_id), None)
+
+
 _APPOINTMENT = TypeAdapter(_AppointmentRow)
 _CLIENT = TypeAdapter(ClientRow)
 
@@ -106,9 +127,9 @@ def visit_of(row: Mapping[str, Any]) -> EhrVisit:
     try:
         parsed = _APPOINTMENT.validate_python(row)
         starts_at, ends_at, modified_at = (_instant(ms) for ms in (parsed.start, parsed.end, parsed.modified))
-        status = _STATUSES[parsed.status]
+        created_at = None if parsed.created is None else _instant(parsed.created)
         _refuse_unstorable(row)
-    except (ValidationError, KeyError, OverflowError, ValueError):
+    except (ValidationError, OverflowError, ValueError):
         raise EhrRefused("unreadable") from None
     if ends_at <= starts_at:
         raise EhrRefused("unreadable")
@@ -118,7 +139,7 @@ def visit_of(row: Mapping[str, Any]) -> EhrVisit:
         "client_birth_date": birth_date_of(parsed.client_birth_date),
         "practitioner_id": parsed.practitioner_id or None,
         "ehr_service_id": parsed.service_id or None,
-        "status": status,
+        "status": _status(parsed),
         "meeting_url": _patient_link(parsed.telehealth),
         "location_name": parsed.location_name,
         "place_of_service": parsed.place_of_service,
@@ -128,6 +149,7 @@ def visit_of(row: Mapping[str, Any]) -> EhrVisit:
         starts_at=starts_at,
         ends_at=ends_at,
         modified_at=modified_at,
+        created_at=created_at,
         content_hash=_content_hash(parsed, parts, row),
         raw=row,
         **parts,
@@ -142,6 +164,18 @@ def client_of(row: Any) -> ClientRow:
     """
     try:
         return _CLIENT.validate_python(row)
+    except ValidationError:
+        raise EhrRefused("unreadable") from None
+
+
+def settings_of(row: Any) -> SettingsRow:
+    """Read the account's settings.
+
+    Raises:
+        EhrRefused: `unreadable`.
+    """
+    try:
+        return SettingsRow.model_validate(row)
     except ValidationError:
         raise EhrRefused("unreadable") from None
 
@@ -177,6 +211,14 @@ def birth_date_of(value: Any) -> date | None:
         return _instant(value).date() if value is not None else None
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _status(parsed: _AppointmentRow) -> str:
+    """Translate the status; one that nobody has met keeps the time taken, since selling it twice is worse."""
+    status = _STATUSES.get(str(parsed.status))
+    if status is None:
+        logger.warning("ehr_status_unknown", external_id=parsed.external_id)
+    return status or "scheduled"
 
 
 def _instant(milliseconds: float) -> datetime:

@@ -43,6 +43,10 @@ class BudgetExhausted(EhrUnavailable):
         self.retry_after = retry_after
 
 
+class EhrLockedOut(EhrUnavailable):
+    """The key or an allow-list keeps us out. It has no effect, and repeating helps when people have mended it."""
+
+
 class EhrOutcomeUnknown(EhrError):
     """Sent, but nobody knows whether it took effect: timed out, dropped, 5xx. Read back before repeating."""
 
@@ -67,6 +71,7 @@ class EhrVisit:
     Attributes:
         status: scheduled, confirmed, cancelled, declined or no_show; `completed` is derived when read.
         modified_at: The vendor's version of the row: the newer one wins.
+        created_at: When the visit was made in the EHR, None when it does not say.
         meeting_url: A link that the patient may use, or None.
         content_hash: Changes whenever something that Moonlit reads in `raw` does, and is the same whether the row came
             from a list, by its id or in a webhook.
@@ -83,6 +88,7 @@ class EhrVisit:
     ends_at: datetime
     status: str
     modified_at: datetime
+    created_at: datetime | None
     meeting_url: str | None
     location_name: str | None
     place_of_service: str | None
@@ -158,6 +164,14 @@ class Ehr(Protocol):
 
     def deleted(self, page: int, lane: Lane) -> Page:
         """Return page `page` of the visits deleted lately, as they last were."""
+        ...
+
+    def visits_of_practitioner(self, practitioner_id: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
+        """Return a practitioner's visits on the practice's days `first` to `last`; rows of others may be among them.
+
+        Raises:
+            EhrRefused: `unreadable`: a row left out here would be taken for a visit that is not there.
+        """
         ...
 
     def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
