@@ -26,6 +26,7 @@ from local.processes import ROOT, Child
 
 MIGRATION = "MigrateFunction"
 INTAKEQ_API = "/api/v1"
+WIDGET_ORIGINS = "http://localhost:3000"
 SECRETS = {"IntakeqSecretArn": "moonlit/intakeq", "TokenSecretArn": "moonlit/token"}  # By the template's parameters.
 HEALTH = "/health"
 LOAD_REPORT = "clinic.log"
@@ -91,7 +92,11 @@ class Stack:
         template = Template.read(
             self.options.template,
             sqs_url=moto.url,
-            parameters={**SECRETS, "IntakeqBaseUrl": self.options.intakeq_base_url or intakeq_url + INTAKEQ_API},
+            parameters={
+                **SECRETS,
+                "IntakeqBaseUrl": self.options.intakeq_base_url or intakeq_url + INTAKEQ_API,
+                "WidgetOrigins": WIDGET_ORIGINS,
+            },
         )
         self.host = Host(
             template,

@@ -20,6 +20,7 @@ from moonlit.availability.answers import (
     ServiceList,
     check_days,
 )
+from moonlit.availability.store import Own
 from moonlit.availability.use_cases import Request
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi, answer
@@ -88,7 +89,7 @@ def availability(  # noqa: PLR0917  # Query parameters, by name.
         interpreter=interpreter,
         modality=modality,
         location_id=location_id,
-        own=widget.own(hold_id, appointment_id),
+        own=Own(hold_id, appointment_id),
     )
     with wiring.begin()() as connection:
         text = widget.availability(connection, request, wiring.clock().now())
@@ -104,17 +105,17 @@ def health() -> Response[str]:
 @app.get("/openapi.json", include_in_schema=False)
 def openapi_document() -> Response[str]:
     """Serve the document of the whole API."""
-    from moonlit.web import openapi  # Rarely asked for.
+    from moonlit.web.openapi import committed  # Rarely asked for.
 
-    return Response(status_code=200, content_type="application/json", body=openapi.committed())
+    return Response(status_code=200, content_type="application/json", body=committed())
 
 
 @app.get("/docs", include_in_schema=False)
 def documentation() -> Response[str]:
     """Serve a page that shows the document."""
-    from moonlit.web import openapi
+    from moonlit.web.openapi import page
 
-    return Response(status_code=200, content_type="text/html; charset=utf-8", body=openapi.page())
+    return Response(status_code=200, content_type="text/html; charset=utf-8", body=page())
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -12,7 +12,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit.db.engine import connect
 from moonlit.observability import logger
-from moonlit.settings import database_url
+from moonlit.settings import database_tls, database_url
 
 
 def configuration() -> Config:
@@ -25,7 +25,7 @@ def configuration() -> Config:
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Upgrade to the newest revision and name it."""
-    engine = connect(database_url())
+    engine = connect(database_url(), tls=database_tls())
     config = configuration()
     with engine.begin() as connection:
         config.attributes["connection"] = connection

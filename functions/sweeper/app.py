@@ -19,7 +19,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     """Sweep once, and say how much of each kind was done."""
     wiring.deadline.start(context)
     saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
-    done = dict(Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep())
+    done: dict[str, Any] = dict(Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep())
     done |= resume_stuck(saga.begin, saga.clock, sync.queues())
     logger.info("swept", **done)
     return done

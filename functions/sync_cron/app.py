@@ -31,7 +31,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if "Records" in event:
         return each_record(event, context, go_on)
     request = SyncRequest.model_validate(event)
-    run_id = nightly().start(request.sync_type)
+    run_id = nightly().start(request.sync_type, confirm_brake=request.confirm_brake)
     nightly().wait(run_id, request.wait_seconds)
     summary = nightly().summary(run_id)
     logger.info("sync_run", run_id=str(run_id), state=summary["state"], requests_used=summary["requestsUsed"])

@@ -99,6 +99,18 @@ def test_every_queue_has_a_dead_letter_queue_with_an_alarm_and_time_for_its_cons
         assert all(target(schedule["DeadLetterConfig"]["Arn"]) in watched for schedule in schedules)
 
 
+def test_no_function_with_a_queue_reserves_its_concurrency() -> None:
+    # The poller goes on receiving while the reserved place is taken, and each time counts towards the dead letters.
+    assert not [n for n in FUNCTIONS if any(events(n, "SQS")) and "ReservedConcurrentExecutions" in properties(n)]
+
+
+def test_what_a_schedule_calls_says_what_becomes_of_a_failure() -> None:
+    for name in FUNCTIONS:
+        if any(events(name, "ScheduleV2")):
+            config = properties(name)["EventInvokeConfig"]
+            assert config["MaximumRetryAttempts"] == 0 or config["DestinationConfig"]["OnFailure"]["Destination"]
+
+
 def test_every_queue_is_consumed_or_takes_dead_letters() -> None:
     consumed = {target(event["Queue"]) for name in FUNCTIONS for event in events(name, "SQS")}
     dead = {queue for queue in QUEUES if "RedrivePolicy" not in properties(queue)}

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 
 from local import postgres
 from local.postgres import PostgresFailed, Server
+from moonlit.db.engine import connect
 from tests.conftest import ROOT
 
 SCRIPT = """
@@ -81,3 +83,10 @@ def test_it_ends_with_a_parent_that_is_killed() -> None:
         time.sleep(0.02)
     assert not answers(url)
     subprocess.run(["rm", "-r", folder], check=True)
+
+
+def test_with_tls_a_server_that_declines_it_is_not_spoken_to_in_plain_text(database_url: str) -> None:
+    engine = connect(database_url, tls=True)
+    with pytest.raises(DBAPIError, match="SSL"):
+        engine.connect()
+    engine.dispose()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy.engine import URL
 
 
@@ -43,13 +43,26 @@ class WebSettings(BaseModel):
     problems_base: str = Field(alias="PROBLEMS_BASE", default="https://docs.moonlit.example/problems")
 
 
+class IntakeqSecret(BaseModel):
+    """What is kept secret of an IntakeQ account: its key, and one webhook secret, or two while one is rotated."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    api_key: str = Field(alias="apiKey", min_length=1)
+    webhook_secrets: list[Annotated[str, Field(min_length=16)]] = Field(
+        alias="webhookSecrets", min_length=1, max_length=2
+    )
+
+
 def load[Model: BaseModel](model: type[Model]) -> Model:
     """Return `model` filled from the environment.
 
     Raises:
         pydantic.ValidationError: A variable is missing or malformed; the function does not start.
     """
-    return model.model_validate(dict(os.environ))
+    names = [field.alias for field in model.model_fields.values() if field.alias]
+    known = {name: os.environ[name] for name in names if name in os.environ}
+    return model.model_validate(known)  # Not all of the environment: an error would quote credentials from it.
 
 
 def secret(secret_id: str) -> dict[str, Any]:
@@ -60,6 +73,20 @@ def secret(secret_id: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise TypeError("the secret is not a JSON object")
     return value
+
+
+def intakeq_secret() -> IntakeqSecret:
+    """Return the secret of the IntakeQ account.
+
+    Raises:
+        pydantic.ValidationError: It is not what it should be; a webhook must not be let in by half a secret.
+    """
+    return IntakeqSecret.model_validate(secret(load(IntakeqSettings).secret_id))
+
+
+def database_tls() -> bool:
+    """Tell whether the database has to prove who it is: always in the cloud, where a secret says where it is."""
+    return load(DatabaseSettings).url is None
 
 
 def database_url() -> str:

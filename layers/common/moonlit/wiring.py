@@ -13,7 +13,15 @@ from moonlit.clock import Clock, system_clock
 from moonlit.db.engine import Begin, beginner, connect
 from moonlit.db.tables import ehr_accounts, practice_settings
 from moonlit.deadline import Deadline
-from moonlit.settings import IntakeqSettings, TokenSettings, database_url, load, secret
+from moonlit.settings import (
+    IntakeqSettings,
+    TokenSettings,
+    database_tls,
+    database_url,
+    intakeq_secret,
+    load,
+    secret,
+)
 
 if TYPE_CHECKING:
     from moonlit.ehr.port import Ehr
@@ -30,7 +38,7 @@ def clock() -> Clock:
 @cache
 def begin() -> Begin:
     """Return what opens a transaction on this process's one connection."""
-    return beginner(connect(database_url()))
+    return beginner(connect(database_url(), tls=database_tls()))
 
 
 @cache
@@ -58,7 +66,7 @@ def ehr_of(account_id: UUID) -> Ehr:
     settings = load(IntakeqSettings)
     return open_account(
         settings.base_url,
-        secret(settings.secret_id)["apiKey"],
+        intakeq_secret().api_key,
         budget=DatabaseBudget(begin(), account_id, clock()),
         zone=practice_zone(),
         time_left=deadline.seconds_left,

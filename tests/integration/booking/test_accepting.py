@@ -8,8 +8,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from moonlit.booking import errors
+from moonlit.booking.claims import lock
 from moonlit.booking.store import Visits
 from moonlit.booking.use_cases import Wanted
 from moonlit.errors import MoonlitError, NotFound
@@ -39,6 +41,7 @@ def test_a_booking_claims_the_time_of_the_provider_with_buffers_and_of_the_patie
     ("booking", "error"),
     [
         (wanted(TEN + timedelta(minutes=5)), errors.SlotNotOffered),  # Off the grid.
+        (wanted(TEN + timedelta(microseconds=900_000)), errors.SlotNotOffered),  # Between two seconds.
         (wanted(TEN + 9 * HOUR), errors.SlotNotOffered),  # After hours.
         (wanted(TEN - 24 * HOUR), errors.SlotNotOffered),  # Past.
         (wanted(TEN + timedelta(days=70)), errors.SlotNotOffered),  # Beyond the horizon.
@@ -112,6 +115,19 @@ def test_a_repetition_that_overtakes_is_no_overlap_of_the_patient_with_themselve
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Visits, "key_used", lambda self, key: next(early, seen(self, key)))
         assert office.accept(anyone, "key-2", "body") == first
+
+
+def test_a_lock_that_is_not_had_in_time_is_a_taken_slot(office: Office, database_url: str) -> None:
+    office.execute("set lock_timeout = '50ms'")  # Of the session; the functions' role has seconds.
+    rival = sa.create_engine(database_url)
+    try:
+        with rival.begin() as connection:
+            lock(connection, [INES])
+            with pytest.raises(errors.SlotTaken):
+                office.accept(wanted())
+    finally:
+        rival.dispose()
+    assert nothing_stored(office)
 
 
 def test_a_patient_cannot_be_in_two_places(office: Office) -> None:

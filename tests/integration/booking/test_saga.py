@@ -13,7 +13,7 @@ from local.simulators.intakeq.wire import to_ms
 from moonlit.booking.ledger import Ledger
 from moonlit.booking.saga import Saga, growing
 from moonlit.booking.sweep import BETWEEN_LOOKS, WATCHES
-from moonlit.ehr.port import BudgetExhausted, Lane
+from moonlit.ehr.port import BudgetExhausted, Ehr, Lane
 from tests.fixtures_booking import TEN, Office, somebody, wanted
 from tests.fixtures_intakeq import PRACTITIONER, SERVICE, make_account, make_client, make_visit
 
@@ -232,6 +232,57 @@ def test_a_client_whom_the_ehr_no_longer_knows_is_looked_for_again(office: Offic
         office.sweeper.sweep()
     assert office.visit(appointment_id)["status"] == "confirmed"
     assert office.write(appointment_id)["client_id"] == office.write(first)["client_id"]
+
+
+def test_a_merged_visit_is_looked_at_again_by_sync_and_is_no_conflict_with_itself(office: Office) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_after"})
+    appointment_id = book(office)
+    office.intakeq.fail()
+    external_id, stranger = office.in_ehr()[0]["Id"], UUID(int=0x99)
+    office.execute(
+        'insert into appointments (id, patient_id, start, "end", status, system, created_at, updated_at) select'
+        " :id, patient_id, start, \"end\", 'confirmed', 'intakeq', start, start from appointments",
+        id=stranger,
+    )
+    office.execute(
+        "insert into appointment_external_ids (account_id, external_id, appointment_id, applied_hash)"
+        " values (:account, :external, :stranger, 'applied')",
+        account=office.account_id, external=external_id, stranger=stranger,
+    )  # fmt: skip
+    office.execute(
+        "insert into schedule_conflicts (id, appointment_id, account_id, external_id, state, created_at)"
+        " values (:id, :visit, :account, :external, 'open', :now)",
+        id=UUID(int=1), visit=appointment_id, account=office.account_id, external=external_id, now=TEN,
+    )  # fmt: skip
+    office.sweeper.sweep()
+    assert office.rows("select appointment_id, applied_hash from appointment_external_ids") == [
+        {"appointment_id": appointment_id, "applied_hash": None}
+    ]
+    assert office.rows("select 1 from schedule_conflicts") == []
+
+
+def test_looks_that_fail_become_rare(office: Office) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_before"})
+    appointment_id = book(office, start=TEN + timedelta(days=5))
+    office.intakeq.fail({"method": "GET", "kind": "error_before", "times": None})
+    office.intakeq.forget()
+    for _ in range(180):
+        office.clock.advance(seconds=60)
+        office.sweeper.sweep()
+    assert office.visit(appointment_id)["status"] == "pending"
+    assert len(office.intakeq.requests()) <= 3 * 9  # Three tries a look, ever longer apart.
+
+
+def test_an_account_that_cannot_be_opened_loses_no_booking(office: Office) -> None:
+    def closed(_: UUID) -> Ehr:
+        raise RuntimeError("no secret")
+
+    appointment_id = office.accept(wanted())
+    replace(office.saga, ehr_of=closed).write(appointment_id)
+    assert office.write(appointment_id)["state"] == "waiting"
+    office.clock.advance(seconds=61)
+    office.sweeper.sweep()
+    assert office.visit(appointment_id)["status"] == "confirmed"
 
 
 def test_a_visit_that_staff_moved_before_the_answer_came_is_still_ours(office: Office) -> None:

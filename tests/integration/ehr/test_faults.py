@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from moonlit.ehr import http
 from moonlit.ehr.port import (
     BudgetExhausted,
     ClientDetails,
@@ -109,12 +110,22 @@ def test_a_write_says_whether_it_may_have_had_an_effect(
 @pytest.mark.parametrize("call", WRITES)
 @pytest.mark.parametrize("kind", ["delay", "delay_after"])
 def test_a_write_waits_no_longer_than_its_process_lives(
-    account: Account, open_intakeq: OpenIntakeq, call: str, kind: str
+    account: Account, open_intakeq: OpenIntakeq, monkeypatch: pytest.MonkeyPatch, call: str, kind: str
 ) -> None:
+    monkeypatch.setattr(http, "_LEAST_FOR_WRITE_SECONDS", 0)
     hurried = open_intakeq(account.server, time_left=lambda: 1.3)  # One second is kept to write the outcome down.
     account.server.fail(*({"method": method, "kind": kind, "seconds": 30} for method in ("POST", "PUT")))
     with pytest.raises(EhrOutcomeUnknown):
         WRITES[call](hurried)
+
+
+@pytest.mark.parametrize("call", WRITES)
+def test_a_write_that_could_be_cut_off_is_not_begun(account: Account, open_intakeq: OpenIntakeq, call: str) -> None:
+    before = account.content()
+    with pytest.raises(EhrUnavailable):
+        WRITES[call](open_intakeq(account.server, time_left=lambda: 5.0))
+    assert {row["method"] for row in account.server.requests()} <= {"GET"}
+    assert account.content() == before
 
 
 def test_a_read_waits_no_longer_than_its_process_lives(account: Account, open_intakeq: OpenIntakeq) -> None:

@@ -122,7 +122,7 @@ def test_a_full_page_that_the_window_empties_is_not_the_last(serve: Serve) -> No
 
 def test_a_row_that_makes_no_sense_is_named_and_the_others_are_read(serve: Serve) -> None:
     odd = [
-        make_visit(2, NOON, Status="Daydreaming"),
+        make_visit(2, NOON, minutes=-5),
         make_visit(3, NOON, StartDate="soon"),
         make_visit(4, NOON, minutes=0),
     ]

@@ -196,7 +196,7 @@ def test_number_of_statements_does_not_grow_with_the_batch(
 
 
 def book(practice: Practice, patient_id: UUID, start: datetime, *, sent: bool) -> UUID:
-    """Leave a booking as it is between its first and last transaction, or as it is when nobody else is involved."""
+    """Leave a booking as it is between its first and last transaction, or as it is after both."""
     appointment_id = practice.visit(
         patient_id, None, start=start, status="pending" if sent else "confirmed", provider_id=practice.provider_id,
         service_id=practice.service_id,
@@ -205,20 +205,19 @@ def book(practice: Practice, patient_id: UUID, start: datetime, *, sent: bool) -
         end = start + timedelta(minutes=70)  # A buffer of ten minutes.
         persons = [Claim("person", practice.provider_id, start, end), Claim("patient", patient_id, start, end)]
         Claims(connection).add(appointment_id, persons)
-    if sent:
-        practice.add(
-            t.ehr_writes,
-            account_id=practice.account_id,
-            appointment_id=appointment_id,
-            kind="book",
-            state="sending",
-            practitioner_id=PRACTITIONER,
-            client_id="1",
-            ehr_service_id=SERVICE,
-            starts_at=start,
-            created_at=NOON,
-            next_look_at=NOON,
-        )
+    practice.add(
+        t.ehr_writes,
+        account_id=practice.account_id,
+        appointment_id=appointment_id,
+        kind="book",
+        state="sending" if sent else "confirmed",
+        practitioner_id=PRACTITIONER,
+        client_id="1",
+        ehr_service_id=SERVICE,
+        starts_at=start,
+        created_at=NOON,
+        next_look_at=NOON,
+    )
     return appointment_id
 
 
@@ -305,15 +304,32 @@ def test_cancellation_of_ours_that_is_under_way_is_not_undone(practice: Practice
     assert practice.visits()[f"{1:024x}"]["status"] == "confirmed"
 
 
-def test_visit_of_another_patient_is_reported_and_not_moved_between_people(
-    practice: Practice, start_night: StartNight
+@pytest.mark.parametrize("client_id", [1, 99], ids=["another_patient", "nobody"])
+def test_visit_whose_client_is_somebody_else_by_now_follows_the_ehr_and_stays_its_patient_s(
+    practice: Practice, start_night: StartNight, client_id: int
 ) -> None:
-    practice.patient("1", harbor := practice.organization())
-    stranger = practice.patient("2")
-    practice.visit(stranger, f"{1:024x}", start=TOMORROW)
-    summary = start_night(make_account(appointments=[of_client(1, 1)])).run()
-    assert summary["logs"][str(harbor)]["errors"] == 1
-    assert practice.visits()[f"{1:024x}"]["patient_id"] == stranger
+    practice.patient("1")
+    patient_id = practice.patient("2", harbor := practice.organization())
+    practice.visit(patient_id, f"{1:024x}", start=TOMORROW)
+    night = start_night(make_account(appointments=[of_client(1, client_id)]))
+    night.run()
+    practice.clock.advance(hours=1)
+    night.server.staff("cancel", id=f"{1:024x}")
+    summary = night.run()
+    assert (summary["counts"]["updated"], summary["logs"][str(harbor)]["updated"], summary["state"]) == (
+        1, 1, "completed",
+    )  # fmt: skip
+    visit = practice.visits()[f"{1:024x}"]
+    assert (visit["patient_id"], visit["status"]) == (patient_id, "cancelled")
+    assert practice.claims(visit["id"]) == set()
+    assert practice.rows("select client_id, reason, candidate_patient_ids, state from match_reviews") == [
+        {
+            "client_id": str(client_id),
+            "reason": "client_changed",
+            "candidate_patient_ids": [str(patient_id)],
+            "state": "open",
+        }
+    ]
 
 
 def test_timeline_says_what_changed_and_only_then(practice: Practice, start_night: StartNight) -> None:

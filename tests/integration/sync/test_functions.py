@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from moonlit import wiring
+from moonlit import settings, wiring
 from moonlit.db.engine import connect
 from moonlit.ehr import intakeq
 from moonlit.queues import SqsQueue
@@ -79,9 +79,9 @@ def functions(app_url: str, practice: Practice, monkeypatch: pytest.MonkeyPatch)
         real_open = intakeq.open_account
         closing_open = lambda *args, **options: opened.enter_context(closing(real_open(*args, **options)))  # noqa: E731
         monkeypatch.setattr(intakeq, "open_account", closing_open)
-        monkeypatch.setattr(wiring, "connect", lambda _: engine)
+        monkeypatch.setattr(wiring, "connect", lambda _, **__: engine)
         monkeypatch.setattr(wiring, "system_clock", lambda: practice.clock)
-        monkeypatch.setattr(sync, "secret", lambda _: {"apiKey": KEY, "webhookSecrets": [SECRET]})
+        monkeypatch.setattr(settings, "secret", lambda _: {"apiKey": KEY, "webhookSecrets": [SECRET]})
         monkeypatch.setattr(SqsQueue, "send", send)
         monkeypatch.setenv("DATABASE_URL", app_url)
         monkeypatch.setenv("INTAKEQ_SECRET_ID", "intakeq")

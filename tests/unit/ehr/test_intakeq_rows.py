@@ -83,8 +83,6 @@ def test_a_birth_date_is_read_in_every_form_as_a_utc_day(value: Any, expected: d
 @pytest.mark.parametrize(
     "fields",
     [
-        {"Status": "Completed"},
-        {"Status": None},
         {"StartDate": None},
         {"StartDate": "2027-03-10"},
         {"StartDate": float("inf")},
@@ -102,14 +100,19 @@ def test_a_visit_is_not_guessed_at(fields: dict[str, Any]) -> None:
         visit(**fields)
 
 
-@pytest.mark.parametrize("field", ["Id", "Status", "StartDate", "EndDate", "LastModified"])
+@pytest.mark.parametrize("status", ["Tentative", "", None, 7, ["Canceled"]])
+def test_a_status_that_nobody_has_met_keeps_the_time_taken(status: Any) -> None:
+    assert visit(Status=status).status == "scheduled"
+
+
+@pytest.mark.parametrize("field", ["Id", "StartDate", "EndDate", "LastModified"])
 def test_a_visit_without_what_matters_is_refused(field: str) -> None:
     with pytest.raises(EhrRefused):
         visit_of(without(field))
 
 
 def test_everything_else_may_be_missing() -> None:
-    kept = ("Id", "Status", "StartDate", "EndDate", "LastModified")
+    kept = ("Id", "StartDate", "EndDate", "LastModified")
     bare = visit_of({field: value for field, value in make_visit(1, NOON).items() if field in kept})
     assert (bare.client_id, bare.client_email, bare.practitioner_id, bare.meeting_url) == (None, None, None, None)
     assert (bare.starts_at, bare.ends_at) == (NOON, NOON + timedelta(hours=1))

@@ -23,8 +23,8 @@ DIRECTORY = Directory(
 
 def row(**fields: Any) -> Row:
     base = Row(
-        external_id="e1", content_hash="h", patient_id="pat", client_id="7", practitioner_id="pr1",
-        ehr_service_id="svc", start_ms=HOUR, end_ms=2 * HOUR, status="confirmed", deleted=False, modified_ms=50,
+        external_id="e1", content_hash="h", patient_id="pat", is_theirs=True, client_id="7",
+        practitioner_id="pr1", ehr_service_id="svc", start_ms=HOUR, end_ms=2 * HOUR, status="confirmed", deleted=False, modified_ms=50,
         meeting_url="https://meet.example.org/1", location_name="Telehealth (UT)", place_of_service="10",
     )  # fmt: skip
     return base._replace(**fields)
@@ -38,6 +38,7 @@ def held(**fields: Any) -> Held:
         end_ms=2 * HOUR, status="confirmed", deleted_in_ehr=False, modified_ms=50,
         meeting_url="https://meet.example.org/1",
         location_info={"name": "Telehealth (UT)", "place_of_service": "10", "kind": "telehealth"}, in_flight=False,
+        booked_here=False,
     )  # fmt: skip
     return base._replace(**fields)
 
@@ -66,13 +67,13 @@ def applied(incoming: Row, existing: Held | None) -> tuple[Outcome, Visit]:
         (row(deleted=True), held(status="cancelled", deleted_in_ehr=True), Outcome.UNCHANGED),
         (row(status="cancelled", modified_ms=10), held(modified_ms=50), Outcome.UNCHANGED),
         (row(deleted=True, modified_ms=10), held(modified_ms=50), Outcome.UPDATED),
-        (row(), held(patient_id="somebody-else"), Outcome.MISMATCH),
+        (row(is_theirs=False, status="cancelled"), held(), Outcome.UPDATED),
         (row(status="cancelled"), held(in_flight=True), Outcome.WAITS),
     ],
     ids=[
         "unknown", "cancelled_before_we_knew", "deleted_before_we_knew", "same", "only_touched", "learns_link",
         "learns_place", "learns_service", "learns_instance", "moved", "cancelled", "alive_after_all", "deleted",
-        "deleted_and_known", "older_version", "older_version_but_deleted", "of_another_patient", "our_write_under_way",
+        "deleted_and_known", "older_version", "older_version_but_deleted", "of_another_client", "our_write_under_way",
     ],
 )  # fmt: skip
 def test_outcome(incoming: Row, existing: Held | None, expected: Outcome) -> None:
@@ -135,6 +136,11 @@ class ClaimCase:
         ClaimCase(held(), row(status="no_show"), "release"),
         ClaimCase(held(), row(deleted=True), "release"),
         ClaimCase(held(status="cancelled"), row(), "take"),
+        ClaimCase(held(booked_here=True), row(meeting_url=None), "keep"),
+        ClaimCase(held(booked_here=True), row(end_ms=3 * HOUR), "protect"),
+        ClaimCase(held(booked_here=True), row(practitioner_id="pr2"), "protect"),
+        ClaimCase(held(booked_here=True, status="cancelled"), row(), "protect"),
+        ClaimCase(held(booked_here=True), row(deleted=True), "release"),
         ClaimCase(held(status="cancelled"), row(status="declined"), "keep"),
     ],
 )

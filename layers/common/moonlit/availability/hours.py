@@ -141,6 +141,13 @@ def intersect(one: Sequence[Span], other: Sequence[Span]) -> list[Span]:
     return common
 
 
+def clip(spans: Iterable[Span], to: Span) -> list[Span]:
+    """Return what of the spans lies in one other."""
+    first, last = to
+    cut = ((max(start, first), min(end, last)) for start, end in spans)
+    return [(start, end) for start, end in cut if start < end]
+
+
 def epoch_day(day: date) -> int:
     """Return the days from 1970-01-01 to `day`."""
     return (day - _EPOCH).days

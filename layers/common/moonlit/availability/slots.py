@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from moonlit.availability.hours import DAY, Hours, Span, epoch_day, expand, intersect, merge, stretches, subtract
+from moonlit.availability.hours import DAY, Hours, Span, clip, epoch_day, expand, intersect, merge, stretches, subtract
 from moonlit.payers.rules import Basis, Eligible
 
 MINUTE = 60
@@ -106,7 +106,7 @@ def allowed_starts(diary: Diary, visit: Visit, bounds: Bounds) -> list[Span]:
     full = [local_day(day, diary.zone) for day in diary.full_days]
     first, end = days(bounds.first, bounds.last, bounds.zone)
     within = max(first, bounds.earliest), min(end, bounds.until, diary.synced_until)
-    return intersect(subtract(fitting, [*colliding, *full]), [within])
+    return clip(subtract(fitting, [*colliding, *full]), within)
 
 
 def ticks(allowed: Iterable[Span], zone: str, bounds: Bounds) -> Iterator[int]:
@@ -157,7 +157,7 @@ def _starts_on_grounds(
     own = starts_of(candidate.provider.id)
     found: list[Span] = []
     for basis, span in _grounds_by_day(candidate, bounds, practice_zone):
-        starts = intersect(own, [span])
+        starts = clip(own, span)
         if basis.co_visit and basis.attending_id:
             starts = intersect(starts, starts_of(basis.attending_id))
         found += starts

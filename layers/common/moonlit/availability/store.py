@@ -23,7 +23,7 @@ from moonlit.payers.rules import Contract, Payer, Provider, Supervision
 # Keyed by the system whose calendar it is; `practiceq` is `intakeq` since the loader.
 _FACTS = sa.text("""
 select json_build_object(
-  'practice', (select json_build_object('name', name, 'timezone', timezone, 'settings', settings)
+  'practice', (select json_build_object('timezone', timezone, 'settings', settings)
                from practice_settings),
   'payer', (select json_build_object('id', id, 'name', name, 'type', type, 'status_code', status_code)
             from payers where id = :payer_id),
@@ -67,27 +67,30 @@ select json_build_object(
 )::text
 """).bindparams(sa.bindparam("provider_ids", type_=sa.ARRAY(sa.UUID)), sa.bindparam("location_id", type_=sa.UUID))
 
-# Every claim on the persons' time, and every active row of the EHR's calendar, matched to a patient or not, over all
-# the ids that a person works under. Left out: the caller's own hold and own visit, and holds that ran out.
+# Every claim on the persons' time, and every active row of the EHR's calendar, matched or not, over all their ids; but
+# not the caller's own hold and visit, nor holds that ran out. The systems are joined one by one: otherwise the planner
+# would take the seats for a single one, and read the calendar again for each of them.
 _BUSY = """
+with seats as (
+  select e.id account_id, s.practitioner_id, p.person_id from providers p
+  join provider_intakeq_settings s on s.provider_id = p.id join ehr_accounts e on e.system = 'intakeq'
+  union
+  select e.id, s.athena_provider_id, p.person_id from providers p
+  join provider_athena_settings s on s.provider_id = p.id join ehr_accounts e on e.system = 'athena'
+)
 select person_id, {columns} from (
   select c.resource_id person_id, c.span, coalesce(a.start, h.start) starts_at
   from time_claims c
-  left join appointment_holds h on h.id = c.hold_id
-  left join appointments a on a.id = c.appointment_id
+  left join appointment_holds h on h.id = c.hold_id left join appointments a on a.id = c.appointment_id
   where c.resource_kind = 'person' and c.resource_id = any(:person_ids) and c.span && tstzrange(:start, :end)
     and (c.hold_id is null or h.expires_at > :now)
     and (:hold_id is null or c.hold_id is distinct from :hold_id)
     and (:appointment_id is null or c.appointment_id is distinct from :appointment_id)
   union all
-  select p.person_id, m.span, lower(m.span)
+  select seats.person_id, m.span, lower(m.span)
   from ehr_appointments m
-  join ehr_accounts e on e.id = m.account_id
-  join (select provider_id, 'intakeq' system, practitioner_id from provider_intakeq_settings
-        union all
-        select provider_id, 'athena', athena_provider_id from provider_athena_settings) s
-    on s.system = e.system and s.practitioner_id = m.practitioner_id
-  join providers p on p.id = s.provider_id and p.person_id = any(:person_ids)
+  join seats on seats.account_id = m.account_id and seats.practitioner_id = m.practitioner_id
+    and seats.person_id = any(:person_ids)
   left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
   where m.span && tstzrange(:start, :end) and m.status in ('scheduled', 'confirmed') and not m.deleted_in_ehr
     and (:appointment_id is null or x.appointment_id is distinct from :appointment_id) {unmatched}
@@ -100,14 +103,10 @@ _TYPES = (
     sa.bindparam("start", type_=sa.DateTime(timezone=True)),
     sa.bindparam("end", type_=sa.DateTime(timezone=True)),
 )
-_BUSY_SPANS = sa.text(
-    _BUSY.format(
-        columns="string_agg(extract(epoch from lower(span))::bigint || ' ' || extract(epoch from upper(span))::bigint,"
-        " ' ')",
-        unmatched="",
-        groups="person_id",
-    )
-).bindparams(*_TYPES)
+_SPAN = "extract(epoch from lower(span))::bigint || ' ' || extract(epoch from upper(span))::bigint"
+_BUSY_SPANS = sa.text(_BUSY.format(columns=f"string_agg({_SPAN}, ' ')", unmatched="", groups="person_id")).bindparams(
+    *_TYPES
+)
 _VISITS_A_DAY = sa.text(
     _BUSY.format(
         columns="(starts_at at time zone :zone)::date as day, count(*)",
@@ -147,7 +146,6 @@ class ServiceMapping:
 class Facts:
     """What eligibility needs to know; payer and service are None when no such (active) row exists."""
 
-    practice_name: str
     zone: str
     settings: Mapping[str, Any]
     payer: Payer | None
@@ -193,13 +191,15 @@ class Availability:
         payer, service, practice = found["payer"], found["service"], found["practice"]
         providers = [_provider(row) for row in found["providers"]]
         return Facts(
-            practice_name=practice["name"],
             zone=practice["timezone"],
             settings=practice["settings"],
             payer=Payer(UUID(payer["id"]), payer["name"], payer["type"], payer["status_code"]) if payer else None,
             service=_service(service) if service else None,
-            contracts=[Contract(UUID(p), _date(a), _day(b)) for p, a, b in found["contracts"]],
-            supervision=[Supervision(UUID(r), UUID(a), c, _date(f), _day(t)) for r, a, c, f, t in found["supervision"]],
+            contracts=[Contract(UUID(p), date.fromisoformat(a), _day(b)) for p, a, b in found["contracts"]],
+            supervision=[
+                Supervision(UUID(resident), UUID(attending), co_visit, date.fromisoformat(first), _day(last))
+                for resident, attending, co_visit, first, last in found["supervision"]
+            ],
             providers={provider.id: provider for provider in providers},
             zones={UUID(row[0]): row[9] for row in found["providers"]},
             systems={UUID(row[0]): row[10] for row in found["providers"]},
@@ -285,10 +285,6 @@ def _service(row: Mapping[str, Any]) -> Service:
 def _seconds(wall_clock: str) -> int:
     hour, minute = wall_clock.split(":")
     return int(hour) * 3600 + int(minute) * 60
-
-
-def _date(text: str) -> date:
-    return date.fromisoformat(text)
 
 
 def _day(text: str | None) -> date | None:

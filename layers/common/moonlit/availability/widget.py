@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
 from sqlalchemy.exc import DBAPIError
 
 import moonlit
@@ -30,13 +31,15 @@ from moonlit.availability.answers import (
     ServiceList,
 )
 from moonlit.availability.slots import local_date
-from moonlit.availability.store import Availability, Facts, Own
+from moonlit.availability.store import Availability, Facts
 from moonlit.availability.use_cases import Inquiry, Request, free_slots, inquire
 from moonlit.db.engine import Begin
 from moonlit.errors import NotFound
 from moonlit.payers.rules import Eligible, Excluded, Wish, acceptance, eligible_providers
 from moonlit.payers.store import Payers
+from moonlit.web.models import Line
 
+_NAME: TypeAdapter[str] = TypeAdapter(Line)
 LOOK_AHEAD = timedelta(days=60)
 
 
@@ -123,11 +126,6 @@ def availability(connection: sa.Connection, request: Request, now: datetime) -> 
     return f'{json.dumps(head)[:-1]}, "slots": [{_slots_json(slots, inquiry)}]}}'
 
 
-def own(hold_id: UUID | None, appointment_id: UUID | None) -> Own:
-    """Return whose time does not count against the caller."""
-    return Own(hold_id, appointment_id)
-
-
 def health(begin: Begin) -> Health:
     """Return whether the database answers."""
     try:
@@ -179,7 +177,7 @@ def _cursor(name: str, payer_id: UUID) -> str:
 def _place(cursor: str) -> tuple[str, UUID]:
     try:
         name, payer_id = json.loads(urlsafe_b64decode(cursor))
-        return str(name), UUID(payer_id)
+        return _NAME.validate_python(name), UUID(payer_id)
     except (ValueError, TypeError, AttributeError):
         bad: list[Any] = [{"loc": ("query", "cursor"), "type": "cursor"}]
         raise RequestValidationError(bad) from None

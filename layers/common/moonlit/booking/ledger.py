@@ -125,13 +125,23 @@ class Ledger:
             insert(appointment_external_ids)
             .values(account_id=write.account_id, external_id=external_id, appointment_id=write.appointment_id)
             .on_conflict_do_update(
-                index_elements=["account_id", "external_id"], set_={"appointment_id": write.appointment_id}
+                index_elements=["account_id", "external_id"],
+                # What sync has applied, it applied to the stranger: let it look at the row again.
+                set_={"appointment_id": write.appointment_id, "applied_hash": None},
             )
             .returning(sa.literal_column("old.appointment_id"))
         ).scalar_one()
         if stranger not in (None, write.appointment_id):
             self._connection.execute(
-                sa.delete(schedule_conflicts).where(schedule_conflicts.c.appointment_id == stranger)
+                sa.delete(schedule_conflicts).where(
+                    sa.or_(
+                        schedule_conflicts.c.appointment_id == stranger,
+                        sa.and_(
+                            schedule_conflicts.c.appointment_id == write.appointment_id,
+                            schedule_conflicts.c.external_id == external_id,
+                        ),
+                    )
+                )
             )
             self._connection.execute(sa.delete(appointments).where(appointments.c.id == stranger))
         self._connection.execute(

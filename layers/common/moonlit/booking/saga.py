@@ -69,7 +69,7 @@ class Saga:
             return
         write, patient = taken
         try:
-            ehr = self.ehr_of(write.account_id)
+            ehr = self._account(write)
             client_id = write.client_id or self._client(ehr, write, patient)
             if client_id is None or not self._announce(write, client_id):
                 return
@@ -135,11 +135,11 @@ class Saga:
             if now - write.created_at > FRESH and self._is_taken(connection, write, persons):
                 self._release(connection, write, TAKEN)
                 return None
+            ledger.set(write.id, attempts=write.attempts + 1, next_look_at=now + LEASE)
+            write = replace(write, attempts=write.attempts + 1)
             if write.client_id:
                 self._set_sending(ledger, write, write.client_id)
                 write = replace(write, state="sending", sent_at=now)
-            else:
-                ledger.set(write.id, next_look_at=now + LEASE)
             return write, Patients(connection).of_appointment(appointment_id)
 
     def _is_taken(self, connection: sa.Connection, write: Write, persons: Collection[UUID]) -> bool:
@@ -150,10 +150,13 @@ class Saga:
 
     def _set_sending(self, ledger: Ledger, write: Write, client_id: str) -> None:
         now = self.clock.now()
-        attempts = write.attempts + 1
-        ledger.set(
-            write.id, state="sending", client_id=client_id, sent_at=now, next_look_at=now, attempts=attempts, looks=0
-        )
+        ledger.set(write.id, state="sending", client_id=client_id, sent_at=now, next_look_at=now, looks=0)
+
+    def _account(self, write: Write) -> Ehr:
+        try:
+            return self.ehr_of(write.account_id)
+        except Exception as error:  # noqa: BLE001  # A secret or setting that cannot be read: nothing was sent.
+            raise EhrUnavailable(type(error).__name__) from None
 
     def _client(self, ehr: Ehr, write: Write, patient: Patient) -> str | None:
         """Return the EHR's id of the patient, found or created; None when the write has to wait for it."""

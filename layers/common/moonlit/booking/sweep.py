@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from moonlit.booking.claims import Claims
 from moonlit.booking.ledger import Ledger, Write
 from moonlit.booking.recognition import landed, made_by
-from moonlit.booking.saga import LEASE, PAUSE, Saga
+from moonlit.booking.saga import LEASE, PAUSE, Saga, growing
 from moonlit.ehr.port import BudgetExhausted, EhrRefused, EhrVisit, Lane
 from moonlit.observability import logger
 
@@ -59,7 +59,7 @@ class Sweeper:
             return "out_of_budget"
         except Exception as error:  # noqa: BLE001  # Logged by its type: its text may quote a row.
             logger.error("sweep_failed", appointment_id=str(appointment_id), reason=type(error).__name__)
-            self._postpone(appointment_id, PAUSE)
+            self._back_off(appointment_id)
             return "failed"
 
     def _look(self, appointment_id: UUID) -> str:
@@ -133,8 +133,20 @@ class Sweeper:
             outcome = "late_visit_needs_staff"
         else:
             outcome = "late_visit_cancelled"
-        logger.warning(outcome, appointment_id=str(write.appointment_id), external_id=late.external_id)
+        logger.warning(
+            "late_visit", appointment_id=str(write.appointment_id), external_id=late.external_id, outcome=outcome
+        )
         return outcome
+
+    def _back_off(self, appointment_id: UUID) -> None:
+        """Look less and less often at what fails: each look costs requests that other bookings need."""
+        now = self.saga.clock.now()
+        with self.saga.begin() as connection:
+            ledger = Ledger(connection)
+            write = ledger.of_appointment(appointment_id)
+            if write and write.state not in ("confirmed", "failed"):
+                pause = growing(PAUSE, write.attempts, write.starts_at - now)
+                ledger.set(write.id, next_look_at=now + pause, attempts=write.attempts + 1)
 
     def _postpone(self, appointment_id: UUID, pause: timedelta, **values: int) -> None:
         with self.saga.begin() as connection:

@@ -96,6 +96,8 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key) -> UUID:
         BookingRefused: One of its kinds, with `alternatives` when the slot is taken; nothing was stored.
         NotFound: No such payer, service or provider.
     """
+    if wanted.start.microsecond:
+        raise SlotNotOffered("between two seconds")
     if before := _replayed(begin, key):
         return before
     refused: BookingRefused | None = None

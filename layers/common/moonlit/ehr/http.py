@@ -32,6 +32,7 @@ for _library in ("httpx", "httpcore"):
 
 _CONNECT_SECONDS = 3.0
 _ANSWER_SECONDS = 20.0
+_LEAST_FOR_WRITE_SECONDS = 8.0
 _RESERVED_SECONDS = 1.0  # Kept back from the time left, so that the outcome can still be written down.
 _BACK_OFF_SECONDS, _LONGEST_BACK_OFF_SECONDS = 60.0, 3600.0
 _READ_ATTEMPTS = 3
@@ -137,6 +138,8 @@ class EhrHttp:
             EhrUnavailable: It surely had no effect.
             EhrOutcomeUnknown: It may have had one.
         """
+        if self._time_left() < _LEAST_FOR_WRITE_SECONDS:  # Cut off half-way, nobody would know what became of it.
+            raise EhrUnavailable("no time left")
         response = self._send(method, path, lane, EhrOutcomeUnknown, body=body)
         if not answers and response.is_success and not response.content:
             return None

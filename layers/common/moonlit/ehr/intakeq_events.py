@@ -12,6 +12,7 @@ from moonlit.ehr.intakeq_rows import visit_of
 from moonlit.ehr.port import EhrRefused, EhrVisit
 
 _DELETED = "AppointmentDeleted"
+_LONGEST_NAME = 100
 _CHANGED = frozenset(
     f"Appointment{what}" for what in ("Created", "Confirmed", "Rescheduled", "Canceled", "Declined", "Missed")
 )
@@ -40,13 +41,14 @@ def event_of(body: bytes) -> Event:
     """
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise EhrRefused("unreadable") from None
     if not isinstance(said, dict):
         raise EhrRefused("unreadable")
     event_type = said.get("EventType") or said.get("Type")
     if event_type not in (_DELETED, *_CHANGED):
-        return Event(event_type if isinstance(event_type, str) else None)
+        is_name = isinstance(event_type, str) and len(event_type) <= _LONGEST_NAME and event_type.isprintable()
+        return Event(event_type if is_name else None)
     row = said.get("Appointment")
     if not isinstance(row, dict):
         raise EhrRefused("unreadable")

@@ -14,14 +14,16 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from moonlit.booking.claims import lock
+from moonlit.booking.claims import Claims, lock
 from moonlit.booking.ledger import Ledger
 from moonlit.errors import MoonlitError
 from moonlit.sync.logs import Counts
+from moonlit.sync.matching import Client, Review
+from moonlit.sync.mirror import Mirror, Unmatched
 from moonlit.sync.schedule import Change, Schedule, Scope
 from moonlit.sync.visits import ACTIVE, Directory, Held, Outcome, Row, Visit, milliseconds, outcome, visit
 
-_COUNTED = {Outcome.NEW: "new", Outcome.UPDATED: "updated", Outcome.MISMATCH: "errors"}
+_COUNTED = {Outcome.NEW: "new", Outcome.UPDATED: "updated"}
 
 
 class Moved(MoonlitError):
@@ -49,14 +51,18 @@ def apply_patients(
     schedule = Schedule(connection, scope)
     decisions: list[Decision] = []
     if resources := schedule.resources(patients):
-        lock(connection, map(UUID, resources))
+        taken = [UUID(resource) for resource in resources]
+        lock(connection, taken)
         rows = schedule.waiting(patients)
         if not _persons(rows, directory) <= resources:
             raise Moved("a row changed while its locks were taken")
         if _take_back_bookings(connection, scope, rows, now):
             rows = schedule.waiting(patients)
         decisions = [_decided(row, held, directory) for row, held in rows]
+        if any(each.change and each.change.claims == "protect" for each in decisions):
+            Claims(connection).drop_expired_holds(taken, now)
         _write(schedule, decisions, now)
+        _ask_about_changed_clients(connection, scope, rows, now)
     schedule.refreshed(patients, now)
     return schedule.count(patients, _counts(decisions), _inside(decisions, scope))
 
@@ -84,6 +90,21 @@ def _take_back_bookings(
     return found
 
 
+def _ask_about_changed_clients(
+    connection: sa.Connection, scope: Scope, rows: Collection[tuple[Row, Held | None]], now: datetime
+) -> None:
+    """Ask people about visits whose client in the EHR is not their patient: a visit is never moved between people."""
+    questions = [
+        (
+            Unmatched(Client(row.client_id, frozenset(), frozenset()), row.external_id, ()),
+            Review("client_changed", (UUID(row.patient_id),)),
+        )
+        for row, _ in rows
+        if not row.is_theirs
+    ]
+    Mirror(connection, scope.account_id).ask(questions, now)
+
+
 def _decided(row: Row, held: Held | None, directory: Directory) -> Decision:
     wanted = visit(row, held, directory)
     result = outcome(row, held, wanted)
@@ -99,12 +120,17 @@ def claims_of(held: Held | None, wanted: Visit) -> str:
     was_active = held is not None and held.status in ACTIVE
     if wanted.status not in ACTIVE:
         return "release" if was_active else "keep"
-    if held is None or not was_active:
+    if held is None:
         return "take"
-    if held.provider_id != wanted.provider_id:
-        return "renew"
-    moved = (held.start_ms, held.end_ms) != (wanted.start_ms, wanted.end_ms)
-    return "move" if moved else "keep"
+    same_people = held.provider_id == wanted.provider_id
+    same_time = (held.start_ms, held.end_ms) == (wanted.start_ms, wanted.end_ms)
+    if was_active and same_people and same_time:
+        return "keep"
+    if held.booked_here:
+        return "protect"
+    if not was_active:
+        return "take"
+    return "move" if same_people else "renew"
 
 
 def _write(schedule: Schedule, decisions: Collection[Decision], now: datetime) -> None:

@@ -12,11 +12,13 @@ from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.observability import logger
 from moonlit.queues import Queue
+from moonlit.sync.conflicts import open_conflicts
 from moonlit.sync.linking import link_patients
 from moonlit.sync.logs import Logs
 from moonlit.sync.mirror import Mirror
 from moonlit.sync.runs import Run, Runs
 from moonlit.sync.schedule import Schedule, Scope
+from moonlit.sync.sightings import Sightings
 
 # A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
 BRAKE_VISITS = 20
@@ -63,8 +65,12 @@ class FanOut:
         scope = scope_of(runs, run)
         mirror = Mirror(connection, run.account_id)
         clients = link_patients(mirror, scope.first, scope.last, now)
+        if not _buried(connection, run, scope):
+            runs.fail(run, "brake", now)  # The cursor stays, so that the next run reads all days again.
+            return []
         mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
         runs.advance_account(run)
+        conflicts = open_conflicts(connection, run.account_id, now)
         cancelled, held = runs.would_cancel(run.account_id, scope.first, scope.last)
         unknown = mirror.unknown(scope.first, scope.last)
         logger.info(
@@ -72,14 +78,28 @@ class FanOut:
             run_id=str(run.id),
             rows_of_nobody=unknown,
             visits_to_cancel=cancelled,
+            conflicts_opened=conflicts,
             clients_linked=clients["linked"],
             clients_in_doubt=clients["in_doubt"],
         )
-        if brakes(cancelled, held):
+        if brakes(cancelled, held) and not run.brake_confirmed:
             runs.fail(run, "brake", now)
             return []
         runs.set(run.id, state="applying", touched_at=now)
         return Logs(connection).open(run, unknown, now)
+
+
+def _buried(connection: sa.Connection, run: Run, scope: Scope) -> bool:
+    """Take rows for deleted that a complete reading of all days did not show; refuse when they are too many."""
+    if not run.reads_all:
+        return True
+    sightings = Sightings(connection, run.account_id)
+    missing, known = sightings.missing(scope.first, scope.last, run.started_at)
+    logger.info("sync_window_read", run_id=str(run.id), rows_missing=missing, rows_known=known)
+    if brakes(missing, known) and not run.brake_confirmed:
+        return False
+    sightings.bury(scope.first, scope.last, run.started_at)
+    return True
 
 
 def scope_of(runs: Runs, run: Run) -> Scope:

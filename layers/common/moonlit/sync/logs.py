@@ -196,10 +196,12 @@ _GET = (
     .where(sync_logs.c.id == sa.bindparam("log_id"), sync_logs.c.status == "in_progress")
 )
 
+# A set operation, because the planner takes a run that it has no statistics of for empty: with `not exists` it goes
+# through all results for each patient.
 _WAITING = sa.text(f"""
     with members as ({_MEMBERS})
-    select id::text from members
-    where not exists (select from sync_patient_results r where r.run_id = :run_id and r.patient_id = members.id)
+    select id::text from (
+        select id from members except select patient_id from sync_patient_results where run_id = :run_id) waiting
     order by id
 """)
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 
 from moonlit.ehr.port import EhrVisit
 from moonlit.sync.matching import Candidate, Client, Review
+from moonlit.sync.sightings import MISSING
 
 # One statement however many rows. An older version of a row never replaces a newer one, and equal content is not
 # written again. Deletion is final: only a later change brings a row back. Rows are taken in the order of their ids,
 # so that two writers of the same rows wait for each other instead of locking crosswise.
-_SAVE = sa.text("""
+_SAVE = sa.text(f"""
     insert into ehr_appointments as m (
         account_id, external_id, client_id, client_email, client_birth_date, practitioner_id, ehr_service_id, span,
         status, meeting_url, location_name, place_of_service, deleted_in_ehr, modified_at, content_hash, raw, seen_at)
@@ -42,6 +43,7 @@ _SAVE = sa.text("""
     where case
         when excluded.deleted_in_ehr then not m.deleted_in_ehr
         when m.deleted_in_ehr then m.modified_at < excluded.modified_at
+            or (m.modified_at = excluded.modified_at and m.content_hash like '%{MISSING}')
         else m.modified_at <= excluded.modified_at and m.content_hash <> excluded.content_hash
     end
 """)
@@ -55,14 +57,14 @@ _UNMATCHED = sa.text("""
         from ehr_appointments
         where account_id = :account_id and patient_id is null and span && tstzrange(:first, :last)
             and (:client_id is null or client_id = :client_id)
+    ), alternates as materialized (
+        select id, lower(btrim(unnest(alternate_emails))) as email from patients where alternate_emails <> '{}'
     ), reached as (
         select u.key, p.id from unmatched u join patients p on p.intakeq_client_id = u.client_id
         union
         select u.key, p.id from unmatched u join patients p on lower(btrim(p.email)) = u.email
         union
-        select u.key, p.id from unmatched u
-        join (select id, unnest(alternate_emails) as email from patients where alternate_emails <> '{}') p
-            on lower(btrim(p.email)) = u.email
+        select u.key, p.id from unmatched u join alternates p on p.email = u.email
     ), clients as (
         select key, min(client_id) as client_id, min(external_id) as external_id,
             coalesce(array_agg(distinct email) filter (where email is not null), '{}') as emails,
@@ -133,6 +135,14 @@ _REOPEN = sa.text("""
 _UNKNOWN = sa.text("""
     select count(*) from ehr_appointments
     where account_id = :account_id and patient_id is null and not deleted_in_ehr and span && tstzrange(:first, :last)
+""")
+
+_PATIENT_OF = sa.text("""
+    select coalesce(a.patient_id, m.patient_id)
+    from ehr_appointments m
+    left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
+    left join appointments a on a.id = x.appointment_id
+    where m.account_id = :account_id and m.external_id = :external_id
 """)
 
 
@@ -218,11 +228,8 @@ class Mirror:
         return int(self._execute(_UNKNOWN, first=first, last=last).scalar_one())
 
     def patient_of(self, external_id: str) -> UUID | None:
-        """Return the patient whose row this is, None for an unknown row or client."""
-        query = sa.text(
-            "select patient_id from ehr_appointments where account_id = :account_id and external_id = :external_id"
-        )
-        patient_id: UUID | None = self._execute(query, external_id=external_id).scalar_one_or_none()
+        """Return whose visit this is: of the patient it is held for, else of its client; None for nobody's."""
+        patient_id: UUID | None = self._execute(_PATIENT_OF, external_id=external_id).scalar_one_or_none()
         return patient_id
 
     def _execute(self, statement: sa.TextClause, **values: Any) -> sa.CursorResult[Any]:

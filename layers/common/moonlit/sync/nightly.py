@@ -28,9 +28,16 @@ class Nightly:
     pull_queue: Queue
     sleep: Callable[[float], None] = time.sleep
 
-    def start(self, sync_type: str) -> UUID:
-        """Open a run, or join the one under way, and take it as far as time and budget reach."""
-        run, is_ours = open_run(self.puller.begin, self.puller.clock, self.system, sync_type)
+    def start(self, sync_type: str, *, confirm_brake: bool = False) -> UUID:
+        """Open a run, or join the one under way, and take it as far as time and budget reach.
+
+        Args:
+            sync_type: Who asks for it.
+            confirm_brake: A person has said that the run may cancel however much.
+        """
+        run, is_ours = open_run(
+            self.puller.begin, self.puller.clock, self.system, sync_type, confirm_brake=confirm_brake
+        )
         if is_ours:
             self.go_on(run.id)
         return run.id
@@ -49,7 +56,7 @@ class Nightly:
     def wait(self, run_id: UUID, seconds: float) -> None:
         """Wait up to `seconds`, and no longer than this process has, until others have applied the run.
 
-        A pull is not waited for: `sync_cron` runs once at a time, so the message that continues it would wait for us.
+        A pull is not waited for: it may take as long as the budget makes it.
         """
         deadline = time.monotonic() + min(seconds, self.puller.time_left() - _SECONDS_KEPT)
         while self._is_applying(run_id) and time.monotonic() < deadline:

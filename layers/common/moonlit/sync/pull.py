@@ -7,9 +7,11 @@ are committed together after every page; whoever takes up the run next goes on t
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
+
+import sqlalchemy as sa
 
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
@@ -18,11 +20,13 @@ from moonlit.observability import logger
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.mirror import Mirror
 from moonlit.sync.runs import Account, Run, Runs
+from moonlit.sync.sightings import Sightings
 from moonlit.sync.window import Window, must_read_all, unread
 
 # A worker moves its run on at least this often, or it is gone and another may take over.
 SIGN_OF_LIFE = timedelta(seconds=60)
 SECONDS_KEPT = 60.0  # Time for one more page with all its attempts; with less left a message takes over.
+MOST_ROUNDS = 3
 _LANES = {"automated_daily": Lane.NIGHTLY}
 
 
@@ -80,6 +84,7 @@ class Puller:
             except EhrError as error:
                 self._fail(run, error)
                 return None
+            self._spend(run)
             retried_once(lambda: self._keep(run, account, page), SyncContended(f"sync run {run.id}"))  # noqa: B023
 
     def _read(self, run: Run, account: Account) -> Page:
@@ -102,10 +107,18 @@ class Puller:
             runs = Runs(connection)
             if not runs.at(run):
                 return  # Another worker has read this page too, and was faster.
-            Mirror(connection, run.account_id).save(page.visits, now, deleted=run.phase == "deleted")
-            runs.move(run, phase, number, rows=len(page.visits), requests=self.meter.read(), now=now)
+            shifted = _has_shifted(connection, run, page)
+            _save(connection, run, page, now)
+            runs.move(run, phase, number, rows=len(page.visits), now=now)
+            if run.round < MOST_ROUNDS and (shifted or _is_doubtful(connection, run, phase)):
+                runs.begin_round(run, now)
         for external_id in page.unreadable:
             logger.warning("ehr_row_unreadable", run_id=str(run.id), external_id=external_id)
+
+    def _spend(self, run: Run) -> None:
+        """Count what was asked for the run, also by a worker that is about to be overtaken."""
+        with self.begin() as connection:
+            Runs(connection).spend(run.id, self.meter.read())
 
     def _pause(self, run: Run) -> None:
         with self.begin() as connection:
@@ -116,12 +129,42 @@ class Puller:
         logger.error("sync_pull_failed", run_id=str(run.id), code=code)
         with self.begin() as connection:
             runs = Runs(connection)
+            runs.spend(run.id, self.meter.read())
             if runs.at(run):
-                runs.move(run, run.phase, run.page, rows=0, requests=self.meter.read(), now=self.clock.now())
                 runs.fail(run, code, self.clock.now())
 
 
-def open_run(begin: Begin, clock: Clock, system: str, sync_type: str) -> tuple[Run, bool]:
+def _has_shifted(connection: sa.Connection, run: Run, page: Page) -> bool:
+    """Return whether a visit was deleted while the run was reading.
+
+    The rows behind it moved up, and one may have slipped from a page still to be read onto one that had been.
+    """
+    if run.phase != "deleted" or not page.visits:
+        return False
+    external_ids = [visit.external_id for visit in page.visits]
+    return Sightings(connection, run.account_id).any_disappeared(external_ids, run.round_started_at)
+
+
+def _is_doubtful(connection: sa.Connection, run: Run, next_one: str) -> bool:
+    """Return whether rows are missing from the first reading of all days: one look is not enough to call them gone."""
+    if next_one != "pulled" or not run.reads_all or run.round > 1:
+        return False
+    first, last = run.window.instants(Runs(connection).practice().zone)
+    missing, _ = Sightings(connection, run.account_id).missing(first, last, run.round_started_at)
+    return missing > 0
+
+
+def _save(connection: sa.Connection, run: Run, page: Page, now: datetime) -> None:
+    deleted = run.phase == "deleted"
+    Mirror(connection, run.account_id).save(page.visits, now, deleted=deleted)
+    shown = [*(visit.external_id for visit in page.visits), *page.unreadable]  # What makes no sense is there as well.
+    if shown and not deleted:
+        Sightings(connection, run.account_id).seen(shown, now)
+
+
+def open_run(
+    begin: Begin, clock: Clock, system: str, sync_type: str, *, confirm_brake: bool = False
+) -> tuple[Run, bool]:
     """Open a run of the account of `system`, or join the one that is being pulled: two would fight over the cursor.
 
     Returns:
@@ -133,12 +176,15 @@ def open_run(begin: Begin, clock: Clock, system: str, sync_type: str) -> tuple[R
         practice = runs.practice()
         now = clock.now()
         window = Window.around(now.astimezone(practice.zone).date(), practice.settings)
-        opened = runs.open(_planned(account, window, sync_type, now.astimezone(practice.zone)))
+        planned = _planned(account, window, sync_type, now.astimezone(practice.zone))
+        opened = runs.open(replace(planned, brake_confirmed=confirm_brake))
         if opened:
             return opened, True
         running = runs.pulling(account.id)
+        if running and confirm_brake:
+            runs.set(running.id, brake_confirmed=True)
     if running is None:  # It was completed in between; the next one has the cursor that it set.
-        return open_run(begin, clock, system, sync_type)
+        return open_run(begin, clock, system, sync_type, confirm_brake=confirm_brake)
     return running, now - running.touched_at >= SIGN_OF_LIFE
 
 
@@ -158,6 +204,7 @@ def _planned(account: Account, window: Window, sync_type: str, local_now: dateti
         error=None,
         started_at=local_now,
         touched_at=local_now,
+        round_started_at=local_now,
     )
 
 

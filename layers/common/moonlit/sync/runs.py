@@ -48,6 +48,8 @@ class Run:
         phase: What page `page` is of: `changed`, `window`, `deleted`; `pulled` when there is nothing left to ask.
         changed_since: The day from which on changes are asked for; None when the whole window is read.
         window: The days that are known once the pull is complete.
+        round: How often the run has begun to read, itself included.
+        brake_confirmed: A person said that the run may cancel however much.
     """
 
     id: UUID
@@ -62,6 +64,19 @@ class Run:
     error: str | None
     started_at: datetime
     touched_at: datetime
+    round_started_at: datetime
+    round: int = 1
+    brake_confirmed: bool = False
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether every day of the window is read, not only what changed."""
+        return self.changed_since is None
+
+    @property
+    def first_phase(self) -> str:
+        """The phase that each round begins with."""
+        return "window" if self.reads_all else "changed"
 
 
 class Runs:
@@ -108,6 +123,7 @@ class Runs:
                 window_last=run.window.last,
                 started_at=run.started_at,
                 touched_at=run.touched_at,
+                brake_confirmed=run.brake_confirmed,
             )
             .on_conflict_do_nothing()
         )
@@ -127,18 +143,19 @@ class Runs:
     def at(self, run: Run) -> bool:
         """Lock the run and return whether it still stands where `run` says: another worker may have moved it on."""
         current = self._run(sync_runs.c.id == run.id, lock=True)
-        return current is not None and (current.state, current.phase, current.page) == (run.state, run.phase, run.page)
+        return current is not None and _position(current) == _position(run)
 
-    def move(self, run: Run, phase: str, page: int, *, rows: int, requests: int, now: datetime) -> None:
-        """Note that the run has read `rows` rows with `requests` requests and goes on with `page` of `phase`."""
-        self.set(
-            run.id,
-            phase=phase,
-            page=page,
-            rows_read=sync_runs.c.rows_read + rows,
-            requests_used=sync_runs.c.requests_used + requests,
-            touched_at=now,
-        )
+    def spend(self, run_id: UUID, requests: int) -> None:
+        """Count requests that were used for the run, whatever came of them."""
+        self.set(run_id, requests_used=sync_runs.c.requests_used + requests)
+
+    def move(self, run: Run, phase: str, page: int, *, rows: int, now: datetime) -> None:
+        """Note that the run has read `rows` rows and goes on with `page` of `phase`."""
+        self.set(run.id, phase=phase, page=page, rows_read=sync_runs.c.rows_read + rows, touched_at=now)
+
+    def begin_round(self, run: Run, now: datetime) -> None:
+        """Let the run read everything that it was opened for once more."""
+        self.set(run.id, phase=run.first_phase, page=1, round=run.round + 1, round_started_at=now, touched_at=now)
 
     def set(self, run_id: UUID, **values: Any) -> None:
         """Change columns of a run."""
@@ -211,7 +228,14 @@ class Runs:
             error=row.error,
             started_at=row.started_at,
             touched_at=row.touched_at,
+            round_started_at=row.round_started_at or row.started_at,
+            round=row.round,
+            brake_confirmed=row.brake_confirmed,
         )
+
+
+def _position(run: Run) -> tuple[object, ...]:
+    return run.state, run.round, run.phase, run.page
 
 
 _STATUSES = sa.select(sync_logs.c.status).where(sync_logs.c.run_id == sa.bindparam("run_id"))
@@ -228,7 +252,7 @@ _WOULD_CANCEL = sa.text("""
         count(*) filter (where a.status in ('pending', 'scheduled', 'confirmed')
             and x.applied_hash is distinct from m.content_hash
             and (m.deleted_in_ehr or m.status in ('cancelled', 'declined'))),
-        count(*)
+        count(*) filter (where a.status in ('pending', 'scheduled', 'confirmed'))
     from appointment_external_ids x
     join appointments a on a.id = x.appointment_id
     left join ehr_appointments m on m.account_id = x.account_id and m.external_id = x.external_id

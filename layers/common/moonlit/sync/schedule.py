@@ -22,8 +22,8 @@ class Change:
 
     Attributes:
         person_id: The human who gives the visit, None when the practitioner is unknown.
-        claims: `keep` them, `take` the first ones, `move` them to the new time, `renew` them for other people, or
-            `release` them.
+        claims: `keep` them, `take` the first ones, `move` them to the new time, `renew` them for other people,
+            `protect` the visit as a booking does, or `release` them.
     """
 
     appointment_id: str
@@ -85,10 +85,11 @@ class Schedule:
 
         Time from the EHR is taken as it is, even overlapping: people have to sort it out, not a constraint.
         """
-        claiming = [change for change in changes if change.claims in ("take", "renew", "move")]
-        self._claims(sql.RELEASE, changes, "release", "renew")
+        claiming = [change for change in changes if change.claims in ("take", "renew", "move", "protect")]
+        self._claims(sql.RELEASE, changes, "release", "renew", "protect")
         self._claims(sql.MOVE, changes, "move")
         self._claims(sql.CLAIM, changes, "take", "renew")
+        self._claims(sql.PROTECT, changes, "protect")
         if claiming:
             self._execute(sql.CONFLICTS, rows=_json(map(_claimed, claiming)), now=now)
 

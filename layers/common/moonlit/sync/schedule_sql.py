@@ -35,26 +35,42 @@ DIRECTORY = sa.text("""
 """)
 
 # Rows that changed since they were applied: those in the window, and those of visits that are held already. A row
-# that was gone before anybody held it concerns nobody.
+# that was gone before anybody held it concerns nobody. A visit that is held stays its patient's, whoever the EHR's
+# client seems to be by now.
 _CHANGED = """
-    select m.*, x.appointment_id
-    from ehr_appointments m
+    select m.*, x.appointment_id, coalesce(a.patient_id, m.patient_id) as visit_patient_id
+    from (
+        select external_id from ehr_appointments
+        where account_id = :account_id and patient_id = any(cast(:patients as uuid[]))
+        union
+        select ours.external_id from appointment_external_ids ours join appointments v on v.id = ours.appointment_id
+        where ours.account_id = :account_id and v.patient_id = any(cast(:patients as uuid[]))
+    ) theirs
+    join ehr_appointments m on m.account_id = :account_id and m.external_id = theirs.external_id
     left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
-    where m.account_id = :account_id and m.patient_id = any(cast(:patients as uuid[]))
+    left join appointments a on a.id = x.appointment_id
+    where coalesce(a.patient_id, m.patient_id) = any(cast(:patients as uuid[]))
         and x.applied_hash is distinct from m.content_hash
         and (x.appointment_id is not null or (m.span && tstzrange(:first, :last) and not m.deleted_in_ehr))
 """
 
+# Whether a visit was booked here and not only taken over from the EHR.
+_BOOKED_HERE = "exists (select from ehr_writes w where w.appointment_id = {visit} and w.kind = 'book')"
+
 RESOURCES = sa.text(f"""
     with changed as materialized ({_CHANGED})
     select string_agg(id::text, ',') from (
-        select patient_id as id from changed
+        select visit_patient_id as id from changed
         union
         select p.person_id from provider_intakeq_settings s join providers p on p.id = s.provider_id
         where s.practitioner_id in (select practitioner_id from changed)
         union
         select c.resource_id from time_claims c where c.appointment_id in (select appointment_id from changed)
-    ) resources
+        union
+        select unnest(array[a.room_id, p.person_id]) from appointments a
+        left join providers p on p.id = a.rendering_provider_id
+        where a.id in (select appointment_id from changed)
+    ) resources where id is not null
 """)
 
 WAITING = sa.text(f"""
@@ -63,14 +79,15 @@ WAITING = sa.text(f"""
         where kind in ('cancel', 'reschedule') and state in ('waiting', 'sending', 'unknown')
     )
     select json_agg(json_build_array(
-        m.external_id, m.content_hash, m.patient_id, m.client_id, m.practitioner_id, m.ehr_service_id,
+        m.external_id, m.content_hash, m.visit_patient_id, m.visit_patient_id = m.patient_id is true,
+        m.client_id, m.practitioner_id, m.ehr_service_id,
         floor(extract(epoch from lower(m.span)) * 1000), floor(extract(epoch from upper(m.span)) * 1000),
         m.status, m.deleted_in_ehr, floor(extract(epoch from m.modified_at) * 1000),
         m.meeting_url, m.location_name, m.place_of_service,
         a.id, a.patient_id, a.provider_id, a.rendering_provider_id, a.service_id, a.service_instance_id, a.payer_id,
         a.modality, floor(extract(epoch from a."start") * 1000), floor(extract(epoch from a."end") * 1000),
         a.status, a.deleted_in_ehr, floor(extract(epoch from a.ehr_modified_at) * 1000), a.meeting_url,
-        a.location_info, a.id in (select appointment_id from in_flight)))::text
+        a.location_info, a.id in (select appointment_id from in_flight), {_BOOKED_HERE.format(visit="a.id")}))::text
     from changed m left join appointments a on a.id = m.appointment_id
 """)
 
@@ -116,7 +133,6 @@ RELEASE = sa.text(f"""
     delete from time_claims c using {_CLAIMS} where c.appointment_id = v.id
 """)
 
-# Room and attending come along with a visit that only moved.
 MOVE = sa.text(f"""
     update time_claims c set span = {_SPAN}, enforced = false
     from {_CLAIMS} where c.appointment_id = v.id
@@ -129,13 +145,46 @@ CLAIM = sa.text(f"""
     where r.id is not null
 """)
 
+# Time of a visit that was booked here stays protected as a booking protects it: with the service's buffers, for the
+# service's length even where the EHR shows less, for the attending of a co-visit and for the room. Only what overlaps
+# other protected time goes without, since people have to sort that out.
+PROTECT = sa.text(f"""
+    with wanted as (
+        select v.id as appointment_id, r.kind, r.id as resource_id, r.span
+        from {_CLAIMS}
+        join appointments a on a.id = v.id
+        left join services s on s.id = a.service_id
+        left join providers attending on attending.id = a.rendering_provider_id and exists (
+            select from supervision_relationships r where r.resident_id = a.provider_id
+                and r.attending_id = a.rendering_provider_id and r.level = 'co_visit_required')
+        cross join lateral (
+            select tstzrange(
+                a."start" - make_interval(mins => coalesce(s.buffer_before_minutes, 0)),
+                greatest(a."end", a."start" + make_interval(mins => coalesce(s.duration_minutes, 0)))
+                    + make_interval(mins => coalesce(s.buffer_after_minutes, 0))) as span) blocked
+        cross join lateral (values
+            ('person', v.person_id, blocked.span), ('person', attending.person_id, blocked.span),
+            ('room', a.room_id, blocked.span), ('patient', a.patient_id, tstzrange(a."start", a."end"))
+        ) r (kind, id, span)
+        where r.id is not null
+    )
+    insert into time_claims (id, resource_kind, resource_id, span, appointment_id, enforced)
+    select gen_random_uuid(), kind, resource_id, span, appointment_id,
+        not exists (
+            select from time_claims c where c.enforced and c.resource_id = wanted.resource_id and c.span && wanted.span)
+        and not exists (
+            select from wanted other where other.resource_id = wanted.resource_id and other.span && wanted.span
+                and other.appointment_id < wanted.appointment_id)
+    from wanted
+""")
+
 CONFLICTS = sa.text(f"""
     insert into schedule_conflicts (id, appointment_id, account_id, external_id, state, created_at)
     select gen_random_uuid(), booked.appointment_id, :account_id, v.external_id, 'open', :now
     from {_CLAIMS}
     join time_claims c on c.appointment_id = v.id
-    join time_claims booked on booked.enforced and booked.resource_id = c.resource_id and booked.span && c.span
-        and booked.appointment_id <> c.appointment_id
+    join time_claims booked on booked.resource_id = c.resource_id and booked.span && c.span
+        and booked.appointment_id <> c.appointment_id and {_BOOKED_HERE.format(visit="booked.appointment_id")}
     group by booked.appointment_id, v.external_id
     on conflict do nothing
 """)

@@ -20,11 +20,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Row(NamedTuple):
-    """A row of the mirror that is matched to a patient."""
+    """A row of the mirror that is matched to a patient, or held as a visit of theirs.
+
+    `is_theirs` says that the EHR's client is still that patient.
+    """
 
     external_id: str
     content_hash: str
     patient_id: str
+    is_theirs: bool
     client_id: str | None
     practitioner_id: str | None
     ehr_service_id: str | None
@@ -41,7 +45,8 @@ class Row(NamedTuple):
 class Held(NamedTuple):
     """The visit that we hold under a row's external id.
 
-    `in_flight` says that a cancellation or reschedule of ours is on its way to the EHR.
+    `in_flight` says that a cancellation or reschedule of ours is on its way to the EHR, `booked_here` that the visit
+    did not come from there.
     """
 
     appointment_id: str
@@ -60,6 +65,7 @@ class Held(NamedTuple):
     meeting_url: str | None
     location_info: dict[str, Any] | None
     in_flight: bool
+    booked_here: bool
 
 
 class Visit(NamedTuple):
@@ -100,7 +106,6 @@ class Outcome(StrEnum):
     UPDATED = "updated"
     UNCHANGED = "unchanged"
     WAITS = "waits"  # A write of ours is under way; the row is looked at again after it.
-    MISMATCH = "mismatch"  # The visit belongs to another patient here: nothing is moved between people.
 
 
 def milliseconds(instant: datetime) -> int:
@@ -142,8 +147,6 @@ def outcome(row: Row, held: Held | None, wanted: Visit) -> Outcome:
     if held is None:
         # A visit that was gone before we ever saw it is none of the patient's.
         return Outcome.UNCHANGED if row.deleted else Outcome.NEW
-    if held.patient_id != row.patient_id:
-        return Outcome.MISMATCH
     if held.in_flight:
         return Outcome.WAITS
     if not row.deleted and held.modified_ms is not None and row.modified_ms < held.modified_ms:
@@ -168,4 +171,4 @@ def stored(held: Held) -> Visit:
     )
 
 
-_NOTHING = Held("", "", None, None, None, None, None, None, 0, 0, "", False, None, None, None, False)  # noqa: FBT003
+_NOTHING = Held("", "", None, None, None, None, None, None, 0, 0, "", False, None, None, None, False, False)  # noqa: FBT003

@@ -21,6 +21,7 @@ from moonlit.ehr.port import EhrRefused, EhrVisit
 from moonlit.observability import logger
 from moonlit.queues import Queue
 from moonlit.sync.apply import Moved, apply_patients
+from moonlit.sync.conflicts import open_conflicts
 from moonlit.sync.errors import SyncContended, WebhookMalformed, WebhookRefused, WebhookTooLarge
 from moonlit.sync.events import Events
 from moonlit.sync.linking import link_patients
@@ -132,6 +133,7 @@ class Applier:
         mirror.save([visit], now, deleted=deleted)
         if visit.client_id:
             link_patients(mirror, scope.first, scope.last, now, visit.client_id)
+        open_conflicts(connection, scope.account_id, now, visit.external_id)
         return mirror.patient_of(visit.external_id)
 
     def _apply_patient(self, event_id: UUID, patient_id: UUID) -> None:

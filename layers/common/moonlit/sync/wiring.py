@@ -6,7 +6,7 @@ from functools import cache
 
 from moonlit import wiring
 from moonlit.queues import SqsQueue
-from moonlit.settings import IntakeqSettings, QueueSettings, load, secret
+from moonlit.settings import IntakeqSettings, QueueSettings, intakeq_secret, load
 from moonlit.sync.fan_out import FanOut
 from moonlit.sync.nightly import Nightly
 from moonlit.sync.organizations import Organizations
@@ -41,8 +41,9 @@ def nightly() -> Nightly:
         account = Runs(connection).account(system=SOURCE)
     meter = Meter(DatabaseBudget(begin, account.id, clock))
     settings = load(IntakeqSettings)
-    key = str(secret(settings.secret_id)["apiKey"])
-    ehr = open_account(settings.base_url, key, budget=meter, zone=wiring.practice_zone(), time_left=time_left)
+    ehr = open_account(
+        settings.base_url, intakeq_secret().api_key, budget=meter, zone=wiring.practice_zone(), time_left=time_left
+    )
     puller = Puller(begin, clock, ehr, meter, time_left)
     return Nightly(SOURCE, puller, FanOut(begin, clock, queue("sync_url")), queue("pull_url"))
 
@@ -55,8 +56,7 @@ def organizations() -> Organizations:
 
 def receiver() -> Receiver:
     """Return what takes webhooks in, with the secrets that are valid now."""
-    secrets = [str(each) for each in secret(load(IntakeqSettings).secret_id)["webhookSecrets"]]
-    return Receiver(wiring.begin(), wiring.clock(), queue("event_url"), secrets)
+    return Receiver(wiring.begin(), wiring.clock(), queue("event_url"), intakeq_secret().webhook_secrets)
 
 
 @cache

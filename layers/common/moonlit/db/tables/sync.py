@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
-from moonlit.db.tables.base import count, instant, key, metadata, one_of, ref, text
+from moonlit.db.tables.base import count, flag, instant, key, metadata, one_of, ref, text
 
 sync_runs = sa.Table(
     "sync_runs",
@@ -20,6 +20,10 @@ sync_runs = sa.Table(
     sa.Column("changed_since", sa.Date, nullable=True),
     sa.Column("window_first", sa.Date, nullable=False),
     sa.Column("window_last", sa.Date, nullable=False),
+    # Rows that shift between pages while these are read may stay unseen, so the run begins another round.
+    sa.Column("round", sa.Integer, nullable=False, server_default="1"),
+    instant("round_started_at", nullable=True),  # Null in the first.
+    flag("brake_confirmed"),  # A person said that the run may cancel however much.
     count("rows_read"),
     count("requests_used"),
     text("error", nullable=True),

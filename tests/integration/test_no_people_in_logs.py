@@ -1,0 +1,294 @@
+"""A person whom nobody could take for anything else goes through every function: no log line and no error names them.
+
+What counts as said: the log, whatever is printed, the body of every error answer, and the text of an error that a
+handler lets out, because Lambda's runtime prints it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
+
+import pytest
+import sqlalchemy as sa
+import stamina
+
+from moonlit.db import tables as t
+from moonlit.observability import logger
+from tests.fixtures_booking import EMIL
+from tests.fixtures_functions import Functions, functions, sample
+from tests.fixtures_intakeq import NOON, make_visit, open_intakeq, start_intakeq
+
+__all__ = ["functions", "open_intakeq", "start_intakeq"]
+
+PERSON = {
+    "firstName": "Zyxwella",
+    "lastName": "Quillfeather",
+    "dateOfBirth": "1971-07-17",
+    "email": "zq.canary@example.org",
+    "phone": "(801) 555-0177",
+}
+MEMBER = "MBR-77Q77"
+CONTACT = {"name": "Oberynth Quillfeather", "email": "oq.canary@example.org", "phone": "(801) 555-0178"}
+CANARIES = (
+    "zyxwella",
+    "quillfeather",
+    "canary",
+    "oberynth",
+    "1971-07-17",
+    "555-0177",
+    "8015550177",
+    "555-0178",
+    "77q77",
+)
+ROW: Mapping[str, Any] = {
+    "ClientName": "Zyxwella Quillfeather",
+    "ClientEmail": PERSON["email"],
+    "ClientPhone": PERSON["phone"],
+    "ClientDateOfBirth": PERSON["dateOfBirth"],
+    "ClientNote": "Zyxwella is afraid of canaries",
+}
+
+
+@dataclass
+class Listener:
+    """Calls functions and keeps what they say."""
+
+    functions: Functions
+    printed: Callable[[], str]
+    log: StringIO = field(default_factory=StringIO)
+    answers: list[str] = field(default_factory=list)
+
+    def call(self, name: str, event: Mapping[str, Any]) -> Any:
+        """Call a function and return its answer, None when it failed."""
+        try:
+            answer = self.functions.call(name, event)
+        except Exception as error:  # noqa: BLE001  # The runtime would print it, whatever it is.
+            self.answers.append(f"{type(error).__name__}: {error}")
+            return None
+        if "statusCode" not in answer or answer["statusCode"] >= 400:
+            self.answers.append(json.dumps(answer))
+        return answer
+
+    def status(self, name: str, event: Mapping[str, Any]) -> int:
+        """Call an HTTP function and return the status."""
+        return int(self.call(name, event)["statusCode"])
+
+    def lines(self) -> list[str]:
+        """Return the names of the log lines so far."""
+        return [json.loads(line)["message"] for line in self.log.getvalue().splitlines()]
+
+    def names_nobody(self) -> None:
+        """Look for the person in all that was said."""
+        said = "\n".join([self.log.getvalue(), self.printed(), *self.answers])
+        assert said.strip()
+        for canary in CANARIES:
+            assert canary not in said.lower()
+
+
+@pytest.fixture
+def listener(
+    functions: Functions,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Listener]:
+    caplog.set_level(logging.INFO)  # What Lambda lets through of libraries too.
+    listener = Listener(functions, lambda: "".join([caplog.text, *capfd.readouterr()]))
+    # The logger writes to what was stdout when it was made, which pytest has replaced since.
+    monkeypatch.setattr(logger.registered_handler, "stream", listener.log)
+    with stamina.set_testing(True, attempts=2):
+        yield listener
+
+
+def booking(key: str = "one", **changes: Any) -> dict[str, Any]:
+    """Return the event of a booking for the person."""
+    event = sample("book/book")
+    given = {"insurance": {"memberId": MEMBER}, "roiContacts": [CONTACT], "patient": PERSON}
+    event["body"] = json.dumps({**json.loads(event["body"]), **given, **changes})
+    event["headers"]["idempotency-key"] = key
+    return event
+
+
+def asking(name: str, **query: str) -> dict[str, Any]:
+    """Return a sample of `availability` with other query parameters beside or in place of its own."""
+    event = sample(f"availability/{name}")
+    event["rawQueryString"] = urlencode(dict(parse_qsl(event["rawQueryString"])) | query)
+    event["queryStringParameters"] = dict(parse_qsl(event["rawQueryString"]))
+    return event
+
+
+def webhook(secret: str | None = None, body: str | None = None) -> dict[str, Any]:
+    """Return a webhook about a visit of the person."""
+    event = sample("webhook/intakeq")
+    said = json.loads(event["body"])
+    said["Appointment"] |= ROW
+    event["body"] = json.dumps(said) if body is None else body
+    if secret:
+        event["rawPath"] = event["requestContext"]["http"]["path"] = f"/webhooks/intakeq/{secret}"
+    return event
+
+
+def leaves(node: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of every value in a JSON object that is no object or list itself."""
+    if isinstance(node, dict | list):
+        for key, child in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from leaves(child, *path, key)
+    else:
+        yield path
+
+
+def replaced(body: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """Return a copy of a JSON object with the value at `path` replaced."""
+    changed = deepcopy(body)
+    place = changed
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    return changed
+
+
+def patient_in_the_ehr(functions: Functions) -> None:
+    """Have the person as a patient here and as a client with a visit there."""
+    functions.intakeq.control("POST", "visits", {"action": "create", "appointment": visit()})
+    person = {"first_name": PERSON["firstName"], "last_name": PERSON["lastName"], "email": PERSON["email"]}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.patients).values(intakeq_client_id="4821", **person))
+
+
+def visit() -> dict[str, Any]:
+    return make_visit(1, NOON + timedelta(days=1), **ROW)
+
+
+def forbid(functions: Functions, table: str, column: str) -> None:
+    """Break a table so that PostgreSQL refuses every new row and quotes it in the detail of its error."""
+    functions.execute(f"alter table {table} add constraint ck_broken check ({column} is null) not valid")
+
+
+def test_a_booking_and_its_refusals(listener: Listener) -> None:
+    assert listener.status("book", booking()) == 201
+    stranger = PERSON | {"firstName": "Oberynth", "email": CONTACT["email"]}
+    assert listener.status("book", booking("two", patient=stranger)) == 409  # slot-taken
+    assert listener.status("book", booking("three", providerId=str(EMIL))) == 409  # patient-overlap
+    assert listener.status("book", booking("one", state="NV")) == 409  # idempotency-key-reused
+    assert listener.status("book", booking("four", state="NV")) == 409  # provider-not-eligible
+    assert listener.lines().count("request_refused") == 4
+    assert "booking_confirmed" in listener.lines()
+    listener.names_nobody()
+
+
+def test_a_malformed_booking_whatever_is_wrong_with_it(listener: Listener) -> None:
+    good = json.loads(booking()["body"])
+    paths = list(leaves(good))
+    assert len(paths) > 15
+    for path in paths:
+        wrong = replaced(good, path, ["Zyxwella Quillfeather", PERSON])
+        assert listener.status("book", booking(**wrong)) == 422, path
+    unknown: dict[str, Any] = {"Zyxwella Quillfeather": True}
+    assert listener.status("book", booking(**unknown)) == 422
+    assert listener.status("book", booking(patient={**PERSON, PERSON["email"]: 1})) == 422
+    assert listener.status("book", {**booking(), "body": '{"patient": "Zyxwella Quillfeather'}) == 422
+    assert listener.status("book", booking("Zyxwella Quillfeather")) == 422
+    listener.names_nobody()
+
+
+def test_a_booking_that_the_database_cannot_take(listener: Listener) -> None:
+    forbid(listener.functions, "patients", "last_name")
+    assert listener.status("book", booking()) == 500
+    assert "unexpected_error" in listener.lines()
+    listener.names_nobody()
+
+
+def test_a_booking_that_the_ehr_does_not_take_and_the_sweeps_after_it(listener: Listener) -> None:
+    faults: list[dict[str, Any]] = [{"kind": "error_before", "times": None}]
+    listener.functions.intakeq.fail(*faults)
+    assert listener.status("book", booking()) == 202
+    listener.functions.clock.advance(minutes=2)
+    assert listener.call("sweeper", sample("sweeper/every_minute"))["sent"] == 1
+    listener.functions.intakeq.fail()
+    listener.functions.clock.advance(hours=1)
+    assert listener.call("sweeper", sample("sweeper/every_minute"))["sent"] == 1
+    assert {"booking_not_written", "ehr_read_repeated", "booking_confirmed", "swept"} <= set(listener.lines())
+    listener.names_nobody()
+
+
+def test_somebody_elses_visit(listener: Listener) -> None:
+    event = sample("book/appointment")
+    event["headers"]["authorization"] = "Bearer Zyxwella.Quillfeather.canary"
+    assert listener.status("book", event) == 401
+    event["rawPath"] = event["requestContext"]["http"]["path"] = f"/appointments/{quote(PERSON['email'])}"
+    assert listener.status("book", event) == 422
+    listener.names_nobody()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["payerId", "from", "state", "tz", "providers[]", "language", "locationId", "holdId", "client", "Quill feather"],
+)
+def test_a_question_with_a_person_in_it(listener: Listener, name: str) -> None:
+    assert listener.status("availability", asking("availability", **{name: "Zyxwella Quillfeather"})) == 422
+    listener.names_nobody()
+
+
+def test_a_search_for_a_person_among_the_payers(listener: Listener) -> None:
+    assert listener.status("availability", asking("payers", q="Quillfeather")) == 200
+    listener.functions.execute("alter table payers rename to gone")
+    assert listener.status("availability", asking("payers", q="Quillfeather")) == 500
+    listener.names_nobody()
+
+
+def test_webhooks_good_and_bad(listener: Listener) -> None:
+    patient_in_the_ehr(listener.functions)
+    assert listener.status("webhook", webhook()) == 200
+    assert listener.status("webhook", webhook(body='{"EventType": "Zyxwella Quillfeather')) == 400
+    assert listener.status("webhook", webhook(body=json.dumps({"EventType": "AppointmentCreated", **PERSON}))) == 400
+    assert listener.status("webhook", webhook(secret=quote("zq.canary@example.org"))) == 401
+    assert listener.call("apply_event", listener.functions.take("EventQueue")) == {"batchItemFailures": []}
+    assert "webhook_applied" in listener.lines()
+    listener.names_nobody()
+
+
+def test_a_night(listener: Listener) -> None:
+    patient_in_the_ehr(listener.functions)
+    assert listener.call("sync_cron", sample("sync_cron/schedule"))["state"] == "applying"
+    assert listener.call("sync_org", listener.functions.take("SyncQueue")) == {"batchItemFailures": []}
+    assert {"sync_pulled", "sync_run"} <= set(listener.lines())
+    assert listener.functions.rows("select meeting_url from appointments")
+    listener.names_nobody()
+
+
+def test_a_night_that_the_database_cannot_take(listener: Listener) -> None:
+    patient_in_the_ehr(listener.functions)
+    forbid(listener.functions, "ehr_appointments", "external_id")
+    assert listener.call("sync_cron", sample("sync_cron/schedule")) is None
+    listener.names_nobody()
+
+
+def test_a_visit_that_the_database_cannot_take(listener: Listener) -> None:
+    patient_in_the_ehr(listener.functions)
+    listener.call("sync_cron", sample("sync_cron/schedule"))
+    forbid(listener.functions, "appointments", "patient_id")
+    assert listener.call("sync_org", listener.functions.take("SyncQueue")) == {"batchItemFailures": []}
+    assert "sync_patient_failed" in listener.lines()
+    listener.names_nobody()
+
+
+def test_an_event_that_the_database_cannot_take(listener: Listener) -> None:
+    listener.call("webhook", webhook())
+    forbid(listener.functions, "ehr_appointments", "external_id")
+    assert listener.call("apply_event", listener.functions.take("EventQueue"))["batchItemFailures"]
+    assert "record_failed" in listener.lines()
+    listener.names_nobody()
+
+
+def test_the_canary_itself_is_heard(listener: Listener) -> None:
+    logger.info("patient_seen", patient="Zyxwella")
+    with pytest.raises(AssertionError):
+        listener.names_nobody()

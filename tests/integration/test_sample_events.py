@@ -1,0 +1,241 @@
+"""Each sample event of each function gets, from the function itself, the answer that the function's README promises."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+import sqlalchemy as sa
+
+from moonlit.booking import tokens
+from moonlit.db import tables as t
+from tests.conftest import ROOT
+from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
+from tests.fixtures_functions import TOKEN_KEY, Functions, functions, records, sample
+from tests.fixtures_intakeq import NOON, open_intakeq, start_intakeq
+from tests.fixtures_sync import MemoryQueue
+
+__all__ = ["functions", "open_intakeq", "start_intakeq"]
+
+DONE: Mapping[str, Any] = {"batchItemFailures": []}
+
+
+def body(answer: Mapping[str, Any], status: int = 200) -> Any:
+    """Return the JSON of an answer after a look at its status."""
+    assert answer["statusCode"] == status, answer
+    return json.loads(answer["body"])
+
+
+def payers(_: Functions, answer: Any) -> None:
+    found = {payer["name"]: payer["acceptance"]["status"] for payer in body(answer)["items"]}
+    assert found == {"Cedar Health": "accepted", "Dune Mutual": "lead"}
+
+
+def services(_: Functions, answer: Any) -> None:
+    assert [service["id"] for service in body(answer)["items"]] == [str(SERVICE_ID)]
+
+
+def eligibility(_: Functions, answer: Any) -> None:
+    said = body(answer)
+    assert said["acceptance"]["status"] == "accepted"
+    assert {provider["id"]: provider["via"] for provider in said["providers"]} == {
+        str(INES): "contract",
+        str(EMIL): "contract",
+    }
+
+
+def availability(_: Functions, answer: Any) -> None:
+    said = body(answer)
+    slots = {slot["start"]: slot["providerIds"] for slot in said["slots"]}
+    assert slots["2027-03-11T10:00:00-07:00"] == [str(INES), str(EMIL)]
+    assert said["asOf"] == "2027-03-10T12:00:00-07:00"
+
+
+def health(_: Functions, answer: Any) -> None:
+    assert body(answer)["database"] == "ok"
+
+
+def document(_: Functions, answer: Any) -> None:
+    assert body(answer)["openapi"].startswith("3.1")
+
+
+def page(_: Functions, answer: Any) -> None:
+    assert (answer["statusCode"], "openapi.json" in answer["body"]) == (200, True)
+
+
+def book(functions: Functions, answer: Any) -> None:
+    said = body(answer, 201)
+    (visit,) = functions.intakeq.state()["appointments"]
+    assert (said["status"], said["ehr"]["externalId"]) == ("confirmed", visit["Id"])
+    assert functions.call("book", sample("book/book"))["body"] == answer["body"]
+    assert len(functions.intakeq.state()["appointments"]) == 1
+
+
+def refused_without_a_token(_: Functions, answer: Any) -> None:
+    assert body(answer, 401)["type"].endswith("/token-refused")
+
+
+def accepted_webhook(functions: Functions, answer: Any) -> None:
+    assert body(answer) == {}
+    (event,) = functions.rows("select id, state from webhook_events")
+    assert event["state"] == "received"
+    assert functions.queues["EventQueue"].take() == [{"eventId": str(event["id"])}]
+
+
+def a_stored_event(functions: Functions) -> None:
+    """Store what the webhook's sample sends under the id that this sample names."""
+    functions.call("webhook", sample("webhook/intakeq"))
+    functions.execute("update webhook_events set id = :id", id=named("apply_event/event", "eventId"))
+    values = {"first_name": "Dana", "last_name": "Whitlock", "intakeq_client_id": "4821"}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.patients).values(**values))
+
+
+def applied_event(functions: Functions, answer: Any) -> None:
+    assert answer == DONE
+    assert functions.rows("select state from webhook_events") == [{"state": "applied"}]
+    assert functions.rows("select status from appointments") == [{"status": "confirmed"}]
+
+
+def opened_run(functions: Functions, answer: Any) -> None:
+    assert (answer["state"], answer["requestsUsed"]) == ("applying", 2)
+    assert [message["runId"] for message in functions.queues["SyncQueue"].take()] == [answer["runId"]]
+
+
+def quick_workers(functions: Functions) -> None:
+    """Let the parts of a run be applied at once, as by workers who were waiting for them."""
+
+    class Worked(MemoryQueue):
+        def send(self, messages: Sequence[Mapping[str, Any]], delay_seconds: int = 0) -> None:
+            super().send(messages, delay_seconds)
+            assert functions.call("sync_org", records(self.take())) == DONE
+
+    functions.queues["SyncQueue"] = Worked()
+
+
+def finished_run(_: Functions, answer: Any) -> None:
+    assert (answer["state"], answer["error"]) == ("completed", None)
+
+
+def a_run(functions: Functions, run_id: UUID, state: str, phase: str) -> None:
+    values = {
+        "id": run_id,
+        "account_id": functions.rows("select id from ehr_accounts")[0]["id"],
+        "sync_type": "automated_daily",
+        "state": state,
+        "phase": phase,
+        "window_first": NOON.date() - timedelta(days=90),
+        "window_last": NOON.date() + timedelta(days=90),
+        "started_at": NOON,
+        "touched_at": NOON,
+    }
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.sync_runs).values(**values))
+
+
+def a_paused_run(functions: Functions) -> None:
+    a_run(functions, named("sync_cron/go_on", "runId"), "pulling", "window")
+
+
+def continued_run(functions: Functions, answer: Any) -> None:
+    assert answer == DONE
+    assert functions.rows("select state, requests_used from sync_runs") == [{"state": "applying", "requests_used": 2}]
+
+
+def a_part(functions: Functions) -> None:
+    run_id, log_id = (named("sync_org/part", name) for name in ("runId", "syncLogId"))
+    a_run(functions, run_id, "applying", "pulled")
+    values = {"sync_type": "automated_daily", "status": "in_progress", "started_at": NOON, "touched_at": NOON}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.sync_logs).values(id=log_id, run_id=run_id, **values))
+
+
+def applied_part(functions: Functions, answer: Any) -> None:
+    assert answer == DONE
+    assert functions.rows("select l.status, r.state from sync_logs l join sync_runs r on r.id = l.run_id") == [
+        {"status": "completed", "state": "completed"}
+    ]
+
+
+def leftovers(functions: Functions) -> None:
+    """Leave a hold that ran out, and a webhook's event that nobody has taken."""
+    values = {"provider_id": INES, "service_id": SERVICE_ID, "payer_id": PAYER, "start": TEN}
+    ends = {"end": TEN + timedelta(hours=1), "created_at": NOON - timedelta(minutes=11), "expires_at": NOON}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.appointment_holds).values(**values, **ends))
+    functions.call("webhook", sample("webhook/intakeq"))
+    functions.queues["EventQueue"].take()
+    functions.clock.advance(minutes=6)
+
+
+def swept(functions: Functions, answer: Any) -> None:
+    assert answer == {"holds_expired": 1, "pulls": 0, "parts": 0, "events": 1}
+    assert functions.rows("select id from appointment_holds") == []
+    assert len(functions.queues["EventQueue"].take()) == 1
+
+
+def migrated(functions: Functions, answer: Any) -> None:
+    assert functions.rows("select version_num from alembic_version") == [{"version_num": answer["revision"]}]
+
+
+def named(name: str, member: str) -> UUID:
+    """Return the id that a sample message names."""
+    return UUID(json.loads(sample(name)["Records"][0]["body"])[member])
+
+
+GIVEN: Mapping[str, Callable[[Functions], None]] = {
+    "apply_event/event": a_stored_event,
+    "sweeper/every_minute": leftovers,
+    "sync_cron/by_hand": quick_workers,
+    "sync_cron/go_on": a_paused_run,
+    "sync_org/part": a_part,
+}
+PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
+    "apply_event/event": applied_event,
+    "availability/availability": availability,
+    "availability/docs": page,
+    "availability/eligibility": eligibility,
+    "availability/health": health,
+    "availability/openapi": document,
+    "availability/payers": payers,
+    "availability/services": services,
+    "book/appointment": refused_without_a_token,
+    "book/book": book,
+    "migrate/deploy": migrated,
+    "sweeper/every_minute": swept,
+    "sync_cron/by_hand": finished_run,
+    "sync_cron/go_on": continued_run,
+    "sync_cron/schedule": opened_run,
+    "sync_org/part": applied_part,
+    "webhook/intakeq": accepted_webhook,
+}
+
+
+def test_every_sample_is_tried_and_shown_in_its_readme() -> None:
+    samples = {f"{path.parts[-3]}/{path.stem}" for path in (ROOT / "functions").glob("*/events/*.json")}
+    assert samples == set(PROMISED)
+    for name in samples:
+        function, event = name.split("/")
+        assert f"`events/{event}.json`" in (ROOT / "functions" / function / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_sample_gets_the_answer_that_is_promised(functions: Functions, name: str) -> None:
+    if name in GIVEN:
+        GIVEN[name](functions)
+    PROMISED[name](functions, functions.call(name.partition("/")[0], sample(name)))
+
+
+def test_the_sample_for_a_visit_shows_it_to_who_holds_its_token(functions: Functions) -> None:
+    booked = body(functions.call("book", sample("book/book")), 201)
+    event = sample("book/appointment")
+    event["rawPath"] = event["requestContext"]["http"]["path"] = f"/appointments/{booked['appointmentId']}"
+    event["headers"]["authorization"] = f"Bearer {booked['manageToken']}"
+    assert body(functions.call("book", event))["start"] == "2027-03-11T10:00:00-07:00"
+    expired = tokens.issue(TOKEN_KEY, UUID(booked["appointmentId"]), NOON - timedelta(days=60))
+    event["headers"]["authorization"] = f"Bearer {expired}"
+    assert body(functions.call("book", event), 401)
