@@ -67,6 +67,9 @@ build: $(INSTALLED) .venv-sam/installed  ## Build what is deployed; ARCHITECTURE
 
 check: lint types openapi-check validate test  ## Everything that CI runs.
 
+bench: $(INSTALLED)  ## Measure against the bars, about six minutes: a table and bench/results/; ONLY="booking nights" chooses.
+	@exec $(PYTHON) -m bench $(ONLY)
+
 lock:  ## Compile the requirements, development first: the layer has to agree with it.
 	@$(COMPILE) $(UPGRADE) requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) $(UPGRADE) -c requirements-dev.txt layers/common/requirements.in -o layers/common/requirements.txt
