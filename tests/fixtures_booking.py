@@ -16,10 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 
 from local.clinic import load
+from moonlit.booking.attempt import Key, Wanted
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.saga import Saga
 from moonlit.booking.sweep import Sweeper
-from moonlit.booking.use_cases import Key, Wanted, accept
+from moonlit.booking.use_cases import accept
 from moonlit.db import tables as t
 from moonlit.db.engine import Begin
 from tests.fixtures_intakeq import (

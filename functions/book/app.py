@@ -14,8 +14,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from moonlit import wiring
 from moonlit.booking import desk
 from moonlit.booking.answers import AppointmentAnswer, BookingBody, IdempotencyKey
+from moonlit.booking.attempt import Key
 from moonlit.booking.saga import Saga
-from moonlit.booking.use_cases import Key
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi, answer
 from moonlit.web.problems import responses

@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
 # What is counted and not timed holds at every size.
-COUNTED = ("overlaps", "errors", "EHR requests", "beside 20 patients", "slow imports")
+COUNTED = ("overlaps", "errors", "EHR requests", "beside 40 patients", "slow imports")
 
 
 def test_every_measurement_runs_and_is_written_down(tmp_path: Path) -> None:

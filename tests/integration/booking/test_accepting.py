@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.booking import errors
+from moonlit.booking.attempt import Wanted
 from moonlit.booking.claims import lock
 from moonlit.booking.store import Visits
-from moonlit.booking.use_cases import Wanted
 from moonlit.errors import MoonlitError, NotFound
 from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, TEN, Office, somebody, wanted
 from tests.fixtures_intakeq import OTHER_PRACTITIONER, PRACTITIONER

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
+from moonlit.booking.attempt import Wanted
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.statuses import shown_status
-from moonlit.booking.use_cases import Wanted
 from moonlit.web.models import Day, Email, Flag, Instant, Language, Line, Modality, Model, Phone, State, ZoneName
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]

@@ -8,10 +8,11 @@ from uuid import UUID
 
 from moonlit.booking import tokens
 from moonlit.booking.answers import AppointmentAnswer, appointment
+from moonlit.booking.attempt import Key, Wanted
 from moonlit.booking.errors import BookingRefused, EhrRefusedBooking
 from moonlit.booking.saga import Saga
 from moonlit.booking.store import Visits
-from moonlit.booking.use_cases import Key, Wanted, accept, taken
+from moonlit.booking.use_cases import accept, taken
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.errors import NotFound
