@@ -285,6 +285,43 @@ def test_an_account_that_cannot_be_opened_loses_no_booking(office: Office) -> No
     assert office.visit(appointment_id)["status"] == "confirmed"
 
 
+def test_of_two_unanswered_bookings_of_a_patient_neither_takes_the_others_visit(office: Office) -> None:
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_before"}, POST_VISIT | {"kind": "drop_after"})
+    lost, landed = book(office), book(office, start=TEN + timedelta(hours=3))
+    office.intakeq.fail()
+    for _ in range(3):
+        office.sweeper.sweep()
+        office.clock.instant += BETWEEN_LOOKS
+    assert (office.visit(lost)["status"], office.visit(landed)["status"]) == ("failed", "confirmed")
+    assert office.write(landed)["external_id"] == office.in_ehr()[0]["Id"]
+
+
+def test_the_watch_leaves_a_second_booking_alone_that_is_not_answered_yet(office: Office) -> None:
+    first = lost_and_released(office)
+    office.execute("update ehr_writes set sent_at = :now", now=office.clock.now())  # As close together as can be.
+    office.intakeq.fail(POST_VISIT | {"kind": "drop_after"})
+    second = book(office)
+    office.intakeq.fail()
+    later = office.clock.now() + timedelta(hours=1)
+    office.execute("update ehr_writes set next_look_at = :later where appointment_id = :id", later=later, id=second)
+    office.clock.instant += WATCHES[0]
+    office.sweeper.sweep()
+    assert len(office.in_ehr()) == 1
+    assert office.write(first)["state"] == "watching"
+
+
+def test_a_late_visit_that_staff_have_moved_is_not_cancelled(office: Office) -> None:
+    first = lost_and_released(office)
+    client = office.intakeq.state()["clients"][0]["ClientId"]
+    sent = to_ms(office.write(first)["sent_at"])
+    moved = make_visit(7, TEN + timedelta(hours=2), ClientId=client, DateCreated=sent)
+    office.intakeq.staff("create", appointment=moved)
+    office.clock.instant += WATCHES[0]
+    office.sweeper.sweep()
+    assert len(office.in_ehr()) == 1
+    assert office.write(first)["last_error"] == "late_visit_needs_staff"
+
+
 def test_a_visit_that_staff_moved_before_the_answer_came_is_still_ours(office: Office) -> None:
     office.intakeq.fail(POST_VISIT | {"kind": "drop_after"})
     appointment_id = book(office)

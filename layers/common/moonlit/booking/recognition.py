@@ -15,7 +15,9 @@ from moonlit.ehr.port import EhrVisit
 LANDING = timedelta(minutes=2)  # How far from its sending a POST can take effect, the two clocks' difference included.
 
 
-def made_by(write: Write, visits: Iterable[EhrVisit], others: Collection[str]) -> EhrVisit | None:
+def made_by(
+    write: Write, visits: Iterable[EhrVisit], others: Collection[str], rivals: Iterable[Write]
+) -> EhrVisit | None:
     """Return the visit that fits the write, None when there is none.
 
     Staff may have moved it since: then practitioner, client and the moment of its making tell. One with our very start
@@ -25,11 +27,14 @@ def made_by(write: Write, visits: Iterable[EhrVisit], others: Collection[str]) -
         write: A write that was sent.
         visits: The practitioner's visits of that day.
         others: The EHR's ids of visits that are known to be somebody else's.
+        rivals: Other writes that were sent and not answered for: what fits one of them exactly is not taken for ours.
     """
+    theirs = {(rival.practitioner_id, rival.client_id, rival.starts_at) for rival in rivals}
     ours = [
         visit
         for visit in visits
         if visit.external_id not in others
+        and (visit.practitioner_id, visit.client_id, visit.starts_at) not in theirs
         and visit.status in ("scheduled", "confirmed")
         and visit.practitioner_id == write.practitioner_id
         and visit.client_id == write.client_id

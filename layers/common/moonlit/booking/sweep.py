@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -95,8 +96,10 @@ class Sweeper:
             write.practitioner_id, day, day, Lane.BOOKING
         )
         with self.saga.begin() as connection:
-            others = Ledger(connection).ids_of_others(write, [visit.external_id for visit in visits])
-        return made_by(write, visits, others)
+            ledger = Ledger(connection)
+            others = ledger.ids_of_others(write, [visit.external_id for visit in visits])
+            rivals = [each for each in ledger.unfinished(write.account_id) if each.id != write.id]
+        return made_by(write, visits, others, rivals)
 
     def _missed(self, write: Write) -> str:
         """Look again a minute later; the second time, release it and go on watching."""
@@ -117,7 +120,7 @@ class Sweeper:
         if not late and write.looks < len(WATCHES):
             self._postpone(write.appointment_id, WATCHES[write.looks], looks=write.looks + 1)
             return "watched"
-        outcome = self._cancel(write, found) if found and late else "watch_ended"
+        outcome = self._settle_late(write, found) if found and late else "watch_ended"
         with self.saga.begin() as connection:
             external_id = found.external_id if found and late else None
             now = self.saga.clock.now()
@@ -126,13 +129,13 @@ class Sweeper:
             )
         return outcome
 
-    def _cancel(self, write: Write, late: EhrVisit) -> str:
-        try:
-            self.saga.ehr_of(write.account_id).cancel(late.external_id, "Booking was not confirmed", Lane.BOOKING)
-        except EhrRefused:
-            outcome = "late_visit_needs_staff"
-        else:
-            outcome = "late_visit_cancelled"
+    def _settle_late(self, write: Write, late: EhrVisit) -> str:
+        """Cancel the late visit, unless staff have moved it: then somebody wants it."""
+        outcome = "late_visit_needs_staff"
+        if late.starts_at == write.starts_at:
+            with suppress(EhrRefused):
+                self.saga.ehr_of(write.account_id).cancel(late.external_id, "Booking was not confirmed", Lane.BOOKING)
+                outcome = "late_visit_cancelled"
         logger.warning(
             "late_visit", appointment_id=str(write.appointment_id), external_id=late.external_id, outcome=outcome
         )
