@@ -23,6 +23,7 @@ appointments: modality order status system
 ehr_accounts: system
 ehr_appointments: status
 ehr_writes: kind state
+leads: status
 match_reviews: state
 patient_organization_affiliations: roi_consent status
 payers: status_code type
@@ -31,6 +32,7 @@ provider_hours: end modality start valid weekday
 provider_payer_networks: dates status
 provider_time_off: order
 providers: ehr_system
+public_uses: kind
 partner_users: role
 schedule_conflicts: state
 service_instance_integrations: system

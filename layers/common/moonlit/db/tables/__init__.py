@@ -1,10 +1,14 @@
 """Every table, as SQLAlchemy Core sees it; migrations and `alembic check` hold the database to it."""
 
 from moonlit.db.tables.base import metadata
+from moonlit.db.tables.contact import leads, outbox, public_uses
 from moonlit.db.tables.ehr import (
     ehr_accounts,
     ehr_appointments,
     ehr_budget,
+    ehr_freezes,
+    ehr_open_slots,
+    ehr_tokens,
     ehr_writes,
     webhook_events,
 )
@@ -12,6 +16,7 @@ from moonlit.db.tables.people import (
     patient_activity_log,
     patient_organization_affiliations,
     patients,
+    payer_athena_settings,
     provider_athena_settings,
     provider_hours,
     provider_intakeq_settings,
@@ -49,16 +54,22 @@ __all__ = [
     "ehr_accounts",
     "ehr_appointments",
     "ehr_budget",
+    "ehr_freezes",
+    "ehr_open_slots",
+    "ehr_tokens",
     "ehr_writes",
     "idempotency_keys",
+    "leads",
     "locations",
     "match_reviews",
     "metadata",
     "organizations",
+    "outbox",
     "partner_users",
     "patient_activity_log",
     "patient_organization_affiliations",
     "patients",
+    "payer_athena_settings",
     "payers",
     "practice_settings",
     "provider_athena_settings",
@@ -67,6 +78,7 @@ __all__ = [
     "provider_payer_networks",
     "provider_time_off",
     "providers",
+    "public_uses",
     "rooms",
     "schedule_conflicts",
     "service_instance_integrations",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE
+from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, UUID
 
-from moonlit.db.tables.base import count, flag, instant, key, metadata, one_of, ref, text
+from moonlit.db.tables.base import count, flag, instant, key, metadata, one_of, ref, text, texts
 
 ehr_accounts = sa.Table(
     "ehr_accounts",
@@ -19,7 +19,46 @@ ehr_accounts = sa.Table(
     # The calendar days, first to last, that a pull has read: beyond them nothing may be offered.
     sa.Column("window_first", sa.Date, nullable=True),
     sa.Column("window_last", sa.Date, nullable=True),
+    # When all open slots were last read, of an EHR that has such; null: read them at once.
+    instant("slots_read_at", nullable=True),
     one_of("system", "intakeq", "athena"),
+)
+
+# The access token that all processes share: an EHR gives out only a few a minute.
+ehr_tokens = sa.Table(
+    "ehr_tokens",
+    metadata,
+    ref("account_id", "ehr_accounts.id", primary_key=True),
+    text("access_token", nullable=True),
+    instant("expires_at", nullable=True),
+    sa.Column("minute_hits", sa.ARRAY(sa.BigInteger), nullable=False, server_default="{}"),  # Epoch ms, rising.
+    instant("blocked_until", nullable=True),
+)
+
+# Where visits can only be booked into slots that the EHR keeps: those that were open when they were last read.
+ehr_open_slots = sa.Table(
+    "ehr_open_slots",
+    metadata,
+    ref("account_id", "ehr_accounts.id", primary_key=True),
+    sa.Column("external_id", sa.Text, primary_key=True),
+    text("practitioner_id"),
+    text("department_id"),
+    texts("reason_ids"),
+    sa.Column("span", TSTZRANGE, nullable=False),
+    instant("read_at"),
+    sa.Index("ix_ehr_open_slots_span", "span", postgresql_using="gist"),
+)  # fmt: skip
+
+# Open slots that a hold of ours has frozen in the EHR: a row before it is asked, gone when the slot is thawed.
+ehr_freezes = sa.Table(
+    "ehr_freezes",
+    metadata,
+    ref("account_id", "ehr_accounts.id", primary_key=True),
+    sa.Column("slot_id", sa.Text, primary_key=True),
+    sa.Column("hold_id", UUID(as_uuid=True), nullable=False, index=True),  # The hold itself may be gone already.
+    count("attempts"),
+    instant("thaw_at"),
+    sa.Index("ix_ehr_freezes_thaw_at", "thaw_at"),
 )
 
 # The limiter: one row for an account, locked while a request is counted.
@@ -50,6 +89,9 @@ ehr_appointments = sa.Table(
     text("meeting_url", nullable=True),
     text("location_name", nullable=True),
     text("place_of_service", nullable=True),
+    # The vendor's id of the place, and the id that a reschedule gave the visit in place of this one.
+    text("location_id", nullable=True),
+    text("moved_to", nullable=True),
     flag("deleted_in_ehr"),
     instant("modified_at"),
     text("content_hash"),
@@ -59,6 +101,8 @@ ehr_appointments = sa.Table(
     sa.Index("ix_ehr_appointments_client_id", "account_id", "client_id"),
     sa.Index("ix_ehr_appointments_client_email", "client_email"),
     sa.Index("ix_ehr_appointments_patient_id", "patient_id"),
+    sa.Index("ix_ehr_appointments_moved", "account_id", "external_id",
+             postgresql_where=sa.text("moved_to is not null")),
     sa.Index("ix_ehr_appointments_busy", "span", postgresql_using="gist",
              postgresql_where=sa.text("status in ('scheduled', 'confirmed') and not deleted_in_ehr")),
 )  # fmt: skip
@@ -73,12 +117,18 @@ ehr_writes = sa.Table(
     text("kind"),
     text("state"),
     # What was asked for: enough to send it, and to know it again when the EHR shows it.
-    text("practitioner_id"),
+    # A visit that came from the EHR may have no practitioner or service; those that are booked here do.
+    text("practitioner_id", nullable=True),
     text("client_id", nullable=True),
-    text("ehr_service_id"),
+    text("ehr_service_id", nullable=True),
     text("ehr_location_id", nullable=True),
+    text("slot_id", nullable=True),
     instant("starts_at"),
+    # The visit's id in the EHR: what a booking made, what the others are about.
     text("external_id", nullable=True),
+    # Of a move: the visit as it was, to go back to, and the time it claims before and after (see booking/moves.py).
+    sa.Column("move", JSONB, nullable=True),
+    text("reason", nullable=True),
     count("attempts"),
     count("looks"),
     text("last_error", nullable=True),
@@ -86,9 +136,9 @@ ehr_writes = sa.Table(
     instant("sent_at", nullable=True),
     instant("next_look_at"),
     instant("finished_at", nullable=True),
-    one_of("kind", "book", "cancel", "reschedule"),
+    one_of("kind", "book", "cancel", "reschedule", "details"),
     one_of("state", "waiting", "sending", "unknown", "confirmed", "failed", "watching"),
-    sa.Index("uq_ehr_writes_open", "appointment_id", "kind", unique=True,
+    sa.Index("uq_ehr_writes_open", "appointment_id", "kind", sa.text("coalesce(external_id, '')"), unique=True,
              postgresql_where=sa.text("state in ('waiting', 'sending', 'unknown')")),
     sa.Index("ix_ehr_writes_visit", "account_id", "practitioner_id", "starts_at",
              postgresql_where=sa.text("state in ('waiting', 'sending', 'unknown', 'watching')")),

@@ -46,6 +46,14 @@ provider_athena_settings = sa.Table(
     sa.UniqueConstraint("athena_provider_id", "department_id"),
 )
 
+# The insurance package of the EHR's own list that stands for a payer.
+payer_athena_settings = sa.Table(
+    "payer_athena_settings",
+    metadata,
+    ref("payer_id", "payers.id", primary_key=True),
+    text("insurance_package_id"),
+)
+
 provider_payer_networks = sa.Table(
     "provider_payer_networks",
     metadata,

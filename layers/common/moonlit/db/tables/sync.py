@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, UUID
 
 from moonlit.db.tables.base import count, flag, instant, key, metadata, one_of, ref, text
 
@@ -12,6 +12,8 @@ sync_runs = sa.Table(
     metadata,
     key(),
     ref("account_id", "ehr_accounts.id"),
+    # What the runs have in common that one call opened, one for each account; null for a run of its own.
+    sa.Column("night_id", UUID(as_uuid=True), nullable=True),
     text("sync_type"),
     text("state"),
     # What is being pulled: `window`, then `deleted`; or `changed`, then `deleted`.

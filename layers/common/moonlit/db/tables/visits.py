@@ -15,6 +15,7 @@ appointments = sa.Table(
     # Nullable where the EHR knows more than we do.
     ref("provider_id", "providers.id", nullable=True, index=True),
     ref("rendering_provider_id", "providers.id", nullable=True),
+    flag("co_visit"),  # The rendering provider is there too, so the visit takes their time as well.
     ref("payer_id", "payers.id", nullable=True),
     ref("service_id", "services.id", nullable=True),
     ref("service_instance_id", "service_instances.id", nullable=True),
@@ -28,6 +29,7 @@ appointments = sa.Table(
     text("meeting_url", nullable=True),
     sa.Column("location_info", JSONB, nullable=True),
     text("timezone", nullable=True),
+    text("patient_state", nullable=True),  # Where the patient said they would be: what a licence has to reach.
     # Copied at booking, so that a later change of the catalog does not rewrite history.
     sa.Column("billing", JSONB, nullable=False, server_default="[]"),
     # What the patient gave with the booking: membership, people who may be told, and ways to be reached.
@@ -70,7 +72,9 @@ appointment_holds = sa.Table(
     instant("end"),
     instant("expires_at"),
     instant("created_at"),
+    text("caller", nullable=True),  # A keyed hash of the address that asked: nobody holds a whole week.
     sa.Index("ix_appointment_holds_expires_at", "expires_at"),
+    sa.Index("ix_appointment_holds_caller", "caller"),
 )
 
 # One row for each person, room or patient whose time is taken, over the blocked range: the visit and its buffers.
