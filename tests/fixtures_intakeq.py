@@ -6,9 +6,7 @@ Import the fixtures into a conftest: `from tests.fixtures_intakeq import open_in
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
@@ -25,6 +23,7 @@ from local.simulators.intakeq.wire import times, to_ms
 from moonlit.clock import Clock
 from moonlit.ehr.intakeq import Intakeq, open_account
 from moonlit.ehr.port import Budget, Lane
+from tests.simulator_server import SimulatorServer
 
 KEY = "0123456789abcdef0123456789abcdef01234567"
 DENVER = ZoneInfo("America/Denver")
@@ -154,43 +153,14 @@ def _practitioner(practitioner_id: str, first: str, last: str) -> dict[str, Any]
 
 
 @dataclass(frozen=True)
-class IntakeqServer:
+class IntakeqServer(SimulatorServer):
     """A running simulator. `base_url` is what INTAKEQ_BASE_URL would be."""
 
-    url: str
-    clock: Clock
     key: str = KEY
     base_url: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "base_url", f"{self.url}/api/v1")
-
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        """Call /_control/<path> and return its JSON."""
-        request = urllib.request.Request(  # noqa: S310
-            f"{self.url}/_control/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-            return json.load(answer)
-
-    def fail(self, *faults: dict[str, Any]) -> None:
-        """Order these faults, in place of all earlier ones."""
-        self.control("POST", "faults", {"faults": list(faults)})
-
-    def requests(self) -> list[dict[str, Any]]:
-        """Return every request received since the start or the last `forget`."""
-        return list(self.control("GET", "requests"))
-
-    def forget(self) -> None:
-        """Empty the list of requests."""
-        self.control("DELETE", "requests")
-
-    def state(self) -> dict[str, Any]:
-        """Return the account as it is now."""
-        return dict(self.control("GET", "state"))
 
     def staff(self, action: str, **rest: Any) -> dict[str, Any]:
         """Change the calendar as staff would: create, update, cancel, delete."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from local.simulators.intakeq.wire import Row, birth_ms, birth_text, times
+from local.simulators.common.answers import Row
+from local.simulators.intakeq.wire import birth_ms, birth_text, times
 
 _DAYS_DELETED_ARE_KEPT = 10
 _DAY_MS = 86_400_000

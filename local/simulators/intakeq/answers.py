@@ -1,10 +1,8 @@
-"""The shapes of IntakeQ's answers that are not rows: refusals, HTML pages, and no answer at all."""
+"""How IntakeQ says no."""
 
 from __future__ import annotations
 
 from aiohttp import web
-
-DROPPED: web.ResponseKey[bool] = web.ResponseKey("dropped", bool)
 
 
 def problem(message: str, status: int, *, retry_after: int | None = None) -> web.Response:
@@ -13,16 +11,13 @@ def problem(message: str, status: int, *, retry_after: int | None = None) -> web
     return web.json_response({"Message": message}, status=status, headers=headers)
 
 
-def page(title: str, status: int) -> web.Response:
-    """Return the HTML page that stands where JSON was due."""
-    html = f"<!DOCTYPE html><html><head><title>{title}</title></head><body><h2>{title}</h2></body></html>"
-    return web.Response(text=html, status=status, content_type="text/html")
+class IntakeqVoice:
+    """How IntakeQ words what goes wrong on its side."""
 
+    def failure(self, status: int) -> web.Response:
+        """Say that something broke."""
+        return problem("An error has occurred.", status)
 
-def dropped(request: web.Request) -> web.Response:
-    """Close the connection; what is returned for form's sake never leaves."""
-    if request.transport is not None:
-        request.transport.abort()
-    response = web.Response(status=500)
-    response[DROPPED] = True
-    return response
+    def too_many(self, retry_after: int | None = None) -> web.Response:
+        """Say that there were too many requests."""
+        return problem("Too many requests.", 429, retry_after=retry_after)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 from aiohttp import web
 
+from local.simulators.common.faults import Faults
+from local.simulators.common.gate import CONTROL
+from local.simulators.common.serving import watching
 from local.simulators.intakeq.account import Account
 from local.simulators.intakeq.control import Control
-from local.simulators.intakeq.faults import Faults
-from local.simulators.intakeq.gate import BASE, CONTROL, Gate
+from local.simulators.intakeq.gate import BASE, IntakeqGate
 from local.simulators.intakeq.routes import Routes
 from local.simulators.intakeq.visits import Visits
 from local.simulators.intakeq.webhooks import Webhooks
 from local.simulators.intakeq.wire import to_ms
 from moonlit.clock import Clock
-
-_LOOK_SECONDS = 1.0
 
 
 def make_app(account: dict[str, Any], clock: Clock) -> web.Application:
@@ -31,23 +29,10 @@ def make_app(account: dict[str, Any], clock: Clock) -> web.Application:
     served = Account(account, to_ms(clock.now()))
     webhooks, faults = Webhooks(served.practice_id), Faults()
     visits = Visits(served, webhooks, clock)
-    gate = Gate(served, visits, faults, clock)
-
-    async def watching(_: web.Application) -> AsyncIterator[None]:
-        """Let changes happen, and their webhooks leave, also while nobody asks."""
-
-        async def watch() -> None:
-            while served.changes:
-                visits.catch_up()
-                await asyncio.sleep(_LOOK_SECONDS)
-
-        watcher = asyncio.create_task(watch())
-        yield
-        watcher.cancel()
-        await asyncio.gather(watcher, return_exceptions=True)
+    gate = IntakeqGate(served, visits, faults, clock)
 
     app = web.Application(middlewares=[gate.middleware()])
     app.add_routes(Routes(served, visits).table(BASE))
     app.add_routes(Control(served, visits, gate, faults, webhooks).table(CONTROL))
-    app.cleanup_ctx.extend([webhooks.running, watching])
+    app.cleanup_ctx.extend([webhooks.running, watching(visits.catch_up)])
     return app

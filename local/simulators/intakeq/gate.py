@@ -1,24 +1,22 @@
-"""What every request to the vendor's API passes first: the list of requests, the key, the limits, the faults."""
+"""What every request to IntakeQ's API passes first: the key and the limits."""
 
 from __future__ import annotations
 
 import hmac
 from collections import deque
 from datetime import UTC
-from typing import Any
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 
+from local.simulators.common.answers import Refused, page
+from local.simulators.common.faults import Faults
+from local.simulators.common.gate import Gate
 from local.simulators.intakeq.account import Account
-from local.simulators.intakeq.answers import DROPPED, page, problem
-from local.simulators.intakeq.faults import Faults
+from local.simulators.intakeq.answers import IntakeqVoice, problem
 from local.simulators.intakeq.visits import Visits
-from local.simulators.intakeq.wire import Refused, Row
 from moonlit.clock import Clock
 
 BASE = "/api/v1"
-CONTROL = "/_control"
 _MINUTE_SECONDS = 60
 
 
@@ -48,61 +46,33 @@ class Limits:
         return True
 
 
-class Gate:
-    """The middleware, and the list of requests it keeps."""
+class IntakeqGate(Gate):
+    """Lets in who has the key and keeps to the limits."""
+
+    voice = IntakeqVoice()
 
     def __init__(self, account: Account, visits: Visits, faults: Faults, clock: Clock) -> None:
-        self.requests: list[Row] = []
+        super().__init__(faults, clock)
         self._key = account.api_key
         self._visits = visits
-        self._faults = faults
-        self._clock = clock
         self._limits = Limits(account.per_minute, account.per_day, clock)
 
-    def middleware(self) -> Any:
-        """Return the middleware as aiohttp wants it."""
+    def path(self, request: web.Request) -> str:
+        """Return the request's path below the API's base."""
+        return request.path.removeprefix(BASE)
 
-        @web.middleware
-        async def pass_gate(request: web.Request, handler: Handler) -> web.StreamResponse:
-            self._visits.catch_up()
-            if request.path.startswith(f"{CONTROL}/"):
-                return await _refusing(request, handler)
-            entry = self._listed(request)
-            await request.read()  # A caller who hangs up during a delay has still sent it all.
-            response = await self._answer(request, handler, entry)
-            entry["status"] = None if DROPPED in response else response.status
-            return response
+    def catch_up(self) -> None:
+        """Let happen what the clock has passed."""
+        self._visits.catch_up()
 
-        return pass_gate
-
-    def _listed(self, request: web.Request) -> Row:
-        entry = {
-            "method": request.method,
-            "path": request.path.removeprefix(BASE),
-            "query": dict(request.query),
-            "at": self._clock.now().isoformat(),
-            "status": None,
-            "fault": None,
-        }
-        self.requests.append(entry)
-        return entry
-
-    async def _answer(self, request: web.Request, handler: Handler, entry: Row) -> web.StreamResponse:
+    def turned_away(self, request: web.Request) -> web.Response | None:
+        """Answer what has no route, no key, or no room in the limits."""
         if request.match_info.http_exception is not None:
             return page("The resource cannot be found.", 404)
         if not hmac.compare_digest(request.headers.get("X-Auth-Key", "").encode(), self._key.encode()):
             return problem("Invalid API key.", 401)
-        if not self._limits.admit():
-            return problem("Too many requests.", 429)
-        fault = self._faults.take(request.method, entry["path"])
-        if fault is None:
-            return await _refusing(request, handler)
-        entry["fault"] = fault.kind
-        return await fault.spoil(request, lambda: _refusing(request, handler))
+        return None if self._limits.admit() else self.voice.too_many()
 
-
-async def _refusing(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except Refused as refused:
+    def refusal(self, refused: Refused) -> web.Response:
+        """Put a refusal in the vendor's words."""
         return problem(refused.message, refused.status)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
+from local.simulators.common.answers import Row
 from local.simulators.intakeq.account import Account
-from local.simulators.intakeq.wire import Row, day_parameter, midnight_ms
+from local.simulators.intakeq.wire import day_parameter, midnight_ms
 
 _PAGE_ROWS = 100
 _DAY = timedelta(days=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from local.simulators.common.answers import Refused, Row
 from local.simulators.intakeq.account import Account
-from local.simulators.intakeq.wire import Refused, Row
 
 _PHONES = ("Phone", "MobilePhone", "HomePhone", "WorkPhone")
 _DATES = ("DateOfBirth", "PrimaryInsuranceHolderDateOfBirth", "SecondaryInsuranceHolderDateOfBirth")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from aiohttp import web
 
+from local.simulators.common.answers import Refused, body_of
+from local.simulators.common.faults import REFUSE_TAKEN
 from local.simulators.intakeq import listing, people
 from local.simulators.intakeq.account import Account
-from local.simulators.intakeq.faults import REFUSE_TAKEN
 from local.simulators.intakeq.visits import Visits
-from local.simulators.intakeq.wire import Refused, Row
 
 
 class Routes:
@@ -86,21 +84,6 @@ class Routes:
         """Answer the practitioners."""
         rows = self._account.settings.get("Practitioners", [])
         return web.json_response([{"ExternalPractitionerId": None, **row} for row in rows])
-
-
-async def body_of(request: web.Request) -> Row:
-    """Return the JSON object of a request.
-
-    Raises:
-        Refused: It is none.
-    """
-    try:
-        body = json.loads(await request.text())
-    except ValueError:
-        raise Refused("Invalid request.") from None
-    if not isinstance(body, dict):
-        raise Refused("Invalid request.")
-    return body
 
 
 def _status(request: web.Request) -> int | None:

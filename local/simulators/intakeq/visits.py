@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from local.simulators.common.answers import Refused, Row
 from local.simulators.intakeq.account import Account, reference
 from local.simulators.intakeq.webhooks import Webhooks
-from local.simulators.intakeq.wire import Refused, Row, iso, times, to_ms
+from local.simulators.intakeq.wire import iso, times, to_ms
 from moonlit.clock import Clock
 
 _MARK_MS = 300_000  # Starts lie on five-minute marks.
@@ -44,8 +45,8 @@ class Visits:
         """Return the current instant in epoch milliseconds."""
         return to_ms(self._clock.now())
 
-    def catch_up(self) -> None:
-        """Apply the account file's changes that the clock has passed, in order."""
+    def catch_up(self) -> int:
+        """Apply the account file's changes that the clock has passed, in order; return how many are to come."""
         changes, now_ms = self._account.changes, self.now_ms()
         while changes and changes[0].at <= now_ms:
             change = changes.popleft()
@@ -55,6 +56,7 @@ class Visits:
             else:
                 self._account.appointments[str(row["Id"])] = row
             self._announce(change.event, row)
+        return len(changes)
 
     # What the API may do.
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 from aiohttp import web
 
-from local.simulators.intakeq.wire import Row
+from local.simulators.common.answers import Row
 
 _ANSWER_SECONDS = 10
 

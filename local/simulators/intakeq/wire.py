@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
-type Row = dict[str, Any]
-"""One vendor object, its fields named as the vendor names them."""
+from local.simulators.common.answers import Refused, Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-class Refused(Exception):
-    """A request that the vendor would turn down, with its one English sentence."""
-
-    def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.message = message
-        self.status = status
 
 
 def to_ms(instant: datetime) -> int:

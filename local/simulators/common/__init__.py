@@ -1,0 +1,1 @@
+"""What every simulator of a vendor has: faults to order, a list of requests, controls, and a way to serve."""
