@@ -23,6 +23,13 @@ class IntakeqSettings(BaseModel):
     secret_id: str = Field(alias="INTAKEQ_SECRET_ID", min_length=1)
 
 
+class AthenaSettings(BaseModel):
+    """How to reach athenahealth. The secret holds `clientId`, `clientSecret` and `practiceId`."""
+
+    base_url: str = Field(alias="ATHENA_BASE_URL", default="https://api.platform.athenahealth.com")
+    secret_id: str = Field(alias="ATHENA_SECRET_ID", min_length=1)
+
+
 class QueueSettings(BaseModel):
     """The queues that functions write to."""
 
@@ -54,6 +61,16 @@ class IntakeqSecret(BaseModel):
     )
 
 
+class AthenaSecret(BaseModel):
+    """What is kept secret of an athenahealth account: the app's id and secret, and the practice that it opens."""
+
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
+
+    client_id: str = Field(alias="clientId", min_length=1)
+    client_secret: str = Field(alias="clientSecret", min_length=1)
+    practice_id: str = Field(alias="practiceId", pattern=r"^\d+$")
+
+
 def load[Model: BaseModel](model: type[Model]) -> Model:
     """Return `model` filled from the environment.
 
@@ -82,6 +99,15 @@ def intakeq_secret() -> IntakeqSecret:
         pydantic.ValidationError: It is not what it should be; a webhook must not be let in by half a secret.
     """
     return IntakeqSecret.model_validate(secret(load(IntakeqSettings).secret_id))
+
+
+def athena_secret() -> AthenaSecret:
+    """Return the secret of the athenahealth account.
+
+    Raises:
+        pydantic.ValidationError: It is not what it should be.
+    """
+    return AthenaSecret.model_validate(secret(load(AthenaSettings).secret_id))
 
 
 def database_tls() -> bool:

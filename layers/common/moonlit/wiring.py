@@ -14,8 +14,10 @@ from moonlit.db.engine import Begin, beginner, connect
 from moonlit.db.tables import ehr_accounts, practice_settings
 from moonlit.deadline import Deadline
 from moonlit.settings import (
+    AthenaSettings,
     IntakeqSettings,
     TokenSettings,
+    athena_secret,
     database_tls,
     database_url,
     intakeq_secret,
@@ -24,7 +26,7 @@ from moonlit.settings import (
 )
 
 if TYPE_CHECKING:
-    from moonlit.ehr.port import Ehr
+    from moonlit.ehr.port import Budget, Ehr
 
 deadline = Deadline()
 
@@ -50,7 +52,18 @@ def practice_zone() -> ZoneInfo:
 
 @cache
 def ehr_of(account_id: UUID) -> Ehr:
-    """Return the EHR account.
+    """Return the EHR account, with the budget that everybody shares.
+
+    Raises:
+        LookupError: There is no adapter for the account's system.
+    """
+    from moonlit.ehr.budget import DatabaseBudget
+
+    return ehr_with(account_id, DatabaseBudget(begin(), account_id, clock()))
+
+
+def ehr_with(account_id: UUID, budget: Budget) -> Ehr:
+    """Return the EHR account, spending `budget`.
 
     Raises:
         LookupError: There is no adapter for the account's system.
@@ -58,16 +71,38 @@ def ehr_of(account_id: UUID) -> Ehr:
     with begin()() as connection:
         query = sa.select(ehr_accounts.c.system).where(ehr_accounts.c.id == account_id)
         system = connection.execute(query).scalar_one()
-    if system != "intakeq":
-        raise LookupError(f"no adapter for {system}")
-    from moonlit.ehr.budget import DatabaseBudget
+    match system:
+        case "intakeq":
+            return _intakeq(budget)
+        case "athena":
+            return _athena(account_id, budget)
+    raise LookupError(f"no adapter for {system}")
+
+
+def _intakeq(budget: Budget) -> Ehr:
     from moonlit.ehr.intakeq import open_account  # httpx is slow to import: only who talks to an EHR pays.
 
-    settings = load(IntakeqSettings)
     return open_account(
-        settings.base_url,
+        load(IntakeqSettings).base_url,
         intakeq_secret().api_key,
-        budget=DatabaseBudget(begin(), account_id, clock()),
+        budget=budget,
+        zone=practice_zone(),
+        time_left=deadline.seconds_left,
+    )
+
+
+def _athena(account_id: UUID, budget: Budget) -> Ehr:
+    from moonlit.ehr.athena import open_account
+    from moonlit.ehr.athena_token import SharedToken
+
+    kept = athena_secret()
+    return open_account(
+        load(AthenaSettings).base_url,
+        (kept.client_id, kept.client_secret),
+        kept.practice_id,
+        budget=budget,
+        token=lambda endpoint: SharedToken(begin(), account_id, clock(), endpoint.ask, time_left=deadline.seconds_left),
+        clock=clock(),
         zone=practice_zone(),
         time_left=deadline.seconds_left,
     )

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.simulators.intakeq.wire import birth_ms, to_ms
-from moonlit.ehr.port import ClientDetails, Ehr, EhrRefused, EhrVisit, Lane, NewVisit
+from moonlit.ehr.port import ClientDetails, Ehr, EhrRefused, EhrVisit, Lane, Move, NewVisit
 from tests.fixtures_intakeq import (
     CLIENT,
     NOON,
@@ -200,7 +200,7 @@ def test_a_refused_booking_says_with_what(serve: Serve, status: int) -> None:
 
 def test_a_move_keeps_the_id_and_is_silent(serve: Serve) -> None:
     server, ehr = serve(appointments=[make_visit(1, NOON)])
-    moved = ehr.reschedule(f"{1:024x}", TOMORROW, Lane.BOOKING)
+    moved = ehr.reschedule(Move(f"{1:024x}", str(CLIENT), None, TOMORROW), Lane.BOOKING)
     assert (numbers([moved]), moved.starts_at) == ([1], TOMORROW)
     assert server.state()["appointments"][0]["ReminderType"] == "OptOut"
 
@@ -208,16 +208,23 @@ def test_a_move_keeps_the_id_and_is_silent(serve: Serve) -> None:
 def test_cancelling_twice_is_the_same_as_once(serve: Serve) -> None:
     server, ehr = serve(appointments=[make_visit(1, NOON)])
     for _ in range(2):
-        ehr.cancel(f"{1:024x}", "patient asked", Lane.BOOKING)
+        ehr.cancel(f"{1:024x}", str(CLIENT), "patient asked", Lane.BOOKING)
     [row] = server.state()["appointments"]
     assert (row["Status"], row["FullCancellationReason"]) == ("Canceled", "patient asked")
 
 
-def test_cancelling_what_is_not_there_or_was_missed_is_refused(serve: Serve) -> None:
+def test_cancelling_what_was_missed_is_refused(serve: Serve) -> None:
     _, ehr = serve(appointments=[make_visit(1, NOON, Status="Missed")])
+    with pytest.raises(EhrRefused):
+        ehr.cancel(f"{1:024x}", str(CLIENT), "", Lane.BOOKING)
+
+
+def test_cancelling_what_is_not_there_leaves_it_so(serve: Serve) -> None:
+    server, ehr = serve(appointments=[make_visit(1, NOON), make_visit(2, NOON)])
+    server.staff("delete", id=f"{1:024x}")
     for external_id in (f"{1:024x}", "unknown"):
-        with pytest.raises(EhrRefused):
-            ehr.cancel(external_id, "", Lane.BOOKING)
+        ehr.cancel(external_id, str(CLIENT), "", Lane.BOOKING)
+    assert [row["Status"] for row in server.state()["appointments"]] == ["Confirmed"]
 
 
 @pytest.mark.parametrize(

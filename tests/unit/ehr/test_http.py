@@ -20,6 +20,7 @@ from moonlit.ehr.port import (
     EhrRefused,
     EhrUnavailable,
     Lane,
+    Move,
 )
 from moonlit.observability import logger
 from tests.fixtures_intakeq import NOON, OpenBudget
@@ -175,7 +176,7 @@ def test_neither_logs_nor_errors_say_who_was_asked_for(
 @pytest.mark.parametrize("body", [{}, {"Id": "1"}, {"Id": "1", "StartDate": None}, "text", [], 5])
 def test_a_written_visit_that_makes_no_sense_has_to_be_read_back(open_http: Open, body: Any) -> None:
     ehr = Intakeq(open_http(lambda _: httpx.Response(200, json=body)), ZoneInfo("America/Denver"))
-    error = raised_by(lambda: ehr.reschedule("1", NOON, Lane.BOOKING))
+    error = raised_by(lambda: ehr.reschedule(Move("1", "2", None, NOON), Lane.BOOKING))
     assert type(error) is EhrOutcomeUnknown
 
 

@@ -19,8 +19,11 @@ from moonlit.ehr.port import (
     EhrUnavailable,
     EhrVisit,
     Lane,
+    Move,
     NewVisit,
+    OpenSlot,
     Page,
+    VisitDetails,
 )
 
 _PAGE_ROWS = 100
@@ -158,13 +161,13 @@ class Intakeq:
         }
         return _written(self._http.write("POST", "appointments", lane, body))
 
-    def reschedule(self, external_id: str, starts_at: datetime, lane: Lane) -> EhrVisit:
+    def reschedule(self, move: Move, lane: Lane) -> EhrVisit:
         """Move the visit, which keeps its id."""
-        body = {"Id": external_id, "UtcDateTime": epoch_ms(starts_at), **_NO_MAILS}
+        body = {"Id": move.external_id, "UtcDateTime": epoch_ms(move.starts_at), **_NO_MAILS}
         return _written(self._http.write("PUT", "appointments", lane, body))
 
-    def cancel(self, external_id: str, reason: str, lane: Lane) -> None:
-        """Cancel the visit; a visit that is already cancelled stays so.
+    def cancel(self, external_id: str, client_id: str | None, reason: str, lane: Lane) -> None:  # noqa: ARG002
+        """Cancel the visit; a visit that is already cancelled, or deleted, stays so.
 
         What IntakeQ says to a second cancellation is not documented, so a refusal is checked against the visit.
         """
@@ -173,8 +176,29 @@ class Intakeq:
             self._http.write("POST", "appointments/cancellation", lane, body, answers=False)
         except EhrRefused:
             visit = self.visit(external_id, lane)
-            if visit is None or visit.status != "cancelled":
+            if visit is not None and visit.status != "cancelled":
                 raise
+
+    def add_details(self, external_id: str, client_id: str, details: VisitDetails, lane: Lane) -> None:
+        """Do nothing: what IntakeQ keeps of these is no part of a visit."""
+
+    def open_slots(
+        self,
+        seats: Sequence[tuple[str, str]],  # noqa: ARG002
+        service_ids: Sequence[str],  # noqa: ARG002
+        first: date,  # noqa: ARG002
+        last: date,  # noqa: ARG002
+        lane: Lane,  # noqa: ARG002
+    ) -> Sequence[OpenSlot]:
+        """Return none: any free time may be booked."""
+        return ()
+
+    def freeze(self, slot_id: str, lane: Lane) -> None:  # noqa: ARG002
+        """Refuse: there is nothing to freeze."""
+        raise EhrRefused("not_granted")
+
+    def thaw(self, slot_id: str, lane: Lane) -> None:
+        """Do nothing: nothing was frozen."""
 
     def _visits(self, parameters: Mapping[str, str], first: date, last: date, lane: Lane) -> list[EhrVisit]:
         visits: dict[str, EhrVisit] = {}  # Rows shift between pages while the calendar changes.

@@ -5,19 +5,17 @@ Tolerant of the forms that one field comes in, strict about what a visit cannot 
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
 from moonlit.ehr.port import ClientDetails, EhrRefused, EhrVisit
+from moonlit.ehr.rows import PersonRow, VendorRow, hash_of, name_key, refuse_unstorable
 from moonlit.observability import logger
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PHONE_DIGITS = 10  # Numbers are American; the country code comes and goes.
 
 _STATUSES = {
     "WaitingConfirmation": "scheduled",
@@ -29,13 +27,7 @@ _STATUSES = {
 }
 
 
-class _Row(BaseModel):
-    """A vendor row. Identifiers come as numbers or texts; an error never quotes what it was given."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, coerce_numbers_to_str=True)
-
-
-class _AppointmentRow(_Row):
+class _AppointmentRow(VendorRow):
     external_id: str = Field(alias="Id", min_length=1)
     client_id: str | None = Field(default=None, alias="ClientId")
     client_email: str | None = Field(default=None, alias="ClientEmail")
@@ -52,7 +44,7 @@ class _AppointmentRow(_Row):
     telehealth: Any = Field(default=None, alias="TelehealthInfo")
 
 
-class ClientRow(_Row):
+class ClientRow(PersonRow):
     """A client profile: the patient as IntakeQ knows them."""
 
     client_id: str = Field(validation_alias=AliasChoices("ClientId", "ClientNumber"), min_length=1)
@@ -67,43 +59,30 @@ class ClientRow(_Row):
 
     def shared_contacts(self, details: ClientDetails) -> set[str]:
         """Return by which of `email` and `phone` IntakeQ would merge `details` into this client."""
-        if _name(self.first_name) != _name(details.first_name):
+        if name_key(self.first_name) != name_key(details.first_name):
             return set()
-        return {
-            name
-            for name, shared in (("email", self._has_email(details)), ("phone", self._has_phone(details)))
-            if shared
-        }
+        shared = {"email": self.has_email_of(details), "phone": self.has_phone_of(details)}
+        return {contact for contact, agrees in shared.items() if agrees}
 
-    def is_surely(self, details: ClientDetails) -> bool:
-        """Say whether this is the person: names, birth date, and e-mail or phone agree. Unknown never agrees."""
-        return (
-            _name(self.first_name) == _name(details.first_name)
-            and _name(self.last_name) == _name(details.last_name)
-            and details.birth_date is not None
-            and birth_date_of(self.birth_date) == details.birth_date
-            and (self._has_email(details) or self._has_phone(details))
-        )
+    def born(self) -> date | None:
+        """Return the birth date."""
+        return birth_date_of(self.birth_date)
 
-    def _has_email(self, details: ClientDetails) -> bool:
-        email = _email(details.email)
-        return bool(email) and email == _email(self.email)
-
-    def _has_phone(self, details: ClientDetails) -> bool:
-        phone = _phone(details.phone)
-        return bool(phone) and phone in map(_phone, (self.phone, self.mobile_phone, self.home_phone, self.work_phone))
+    def phones(self) -> Sequence[str | None]:
+        """Return every number, as it was typed."""
+        return self.phone, self.mobile_phone, self.home_phone, self.work_phone
 
 
-class _Place(_Row):
+class _Place(VendorRow):
     place_id: str = Field(alias="Id")
 
 
-class _Practitioner(_Row):
+class _Practitioner(VendorRow):
     practitioner_id: str = Field(alias="Id")
     email: str | None = Field(default=None, alias="Email")
 
 
-class SettingsRow(_Row):
+class SettingsRow(VendorRow):
     """The account's places and practitioners; the vendor's own sample misspells the first key."""
 
     locations: list[_Place] = Field(validation_alias=AliasChoices("Locations", "Locatons"))
@@ -128,7 +107,7 @@ def visit_of(row: Mapping[str, Any]) -> EhrVisit:
         parsed = _APPOINTMENT.validate_python(row)
         starts_at, ends_at, modified_at = (_instant(ms) for ms in (parsed.start, parsed.end, parsed.modified))
         created_at = None if parsed.created is None else _instant(parsed.created)
-        _refuse_unstorable(row)
+        refuse_unstorable(row)
     except (ValidationError, OverflowError, ValueError):
         raise EhrRefused("unreadable") from None
     if ends_at <= starts_at:
@@ -235,14 +214,6 @@ def _patient_link(telehealth: Any) -> str | None:
     return next(links, None)
 
 
-def _refuse_unstorable(row: Mapping[str, Any]) -> None:
-    """Raise ValueError for characters that PostgreSQL cannot store in JSON: NUL and halves of surrogate pairs."""
-    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
-    text.encode()
-    if "\\u0000" in text:
-        raise ValueError
-
-
 def _content_hash(parsed: _AppointmentRow, parts: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     seen = {
         **parts,
@@ -250,17 +221,4 @@ def _content_hash(parsed: _AppointmentRow, parts: Mapping[str, Any], row: Mappin
         "custom_fields": row.get("CustomFields") or [],
         "additional_clients": row.get("AdditionalClients") or [],
     }
-    canonical = json.dumps(seen, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _name(value: str | None) -> str:
-    return " ".join((value or "").split()).casefold()
-
-
-def _email(value: str | None) -> str:
-    return (value or "").strip().casefold()
-
-
-def _phone(value: str | None) -> str:
-    return "".join(filter(str.isdecimal, value or ""))[-_PHONE_DIGITS:]
+    return hash_of(seen)

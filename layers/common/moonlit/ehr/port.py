@@ -56,7 +56,8 @@ class EhrRefused(EhrError):
 
     Attributes:
         code: `client_not_ready` when a fresh client cannot be booked yet, `client_merged` when creating a client would
-            overwrite somebody else, `unreadable` when the answer makes no sense, else the vendor's status as text.
+            overwrite somebody else, `unreadable` when the answer makes no sense, `not_granted` when the account may not
+            do this at all, else the vendor's status as text: `409` when the time is taken.
     """
 
     def __init__(self, code: str) -> None:
@@ -76,6 +77,9 @@ class EhrVisit:
         content_hash: Changes whenever something that Moonlit reads in `raw` does, and is the same whether the row came
             from a list, by its id or in a webhook.
         raw: The vendor's row as it came.
+        location_id: The vendor's id of the place, where a practitioner sits in several; else None will do.
+        moved_to: The id that the visit has instead, where a reschedule gives it a new one (athenahealth's
+            `rescheduledappointmentid`); the adapter fills it, and it is part of `content_hash`.
     """
 
     external_id: str
@@ -94,6 +98,8 @@ class EhrVisit:
     place_of_service: str | None
     content_hash: str
     raw: Mapping[str, Any]
+    location_id: str | None = None
+    moved_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +116,85 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Traits:
+    """How the EHRs differ, where who books has to know it.
+
+    Attributes:
+        has_open_slots: A visit takes one of the open slots that the EHR keeps; elsewhere any free time will do.
+        has_details: Insurance and supervision are set on the visit by further calls, once it is booked.
+    """
+
+    has_open_slots: bool = False
+    has_details: bool = False
+
+
+TRAITS: Mapping[str, Traits] = {"intakeq": Traits(), "athena": Traits(has_open_slots=True, has_details=True)}
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSlot:
+    """Time that an EHR offers for one visit; the visit will have the slot's id.
+
+    Attributes:
+        reason_ids: The vendor's ids of the services that may be booked into it.
+    """
+
+    slot_id: str
+    practitioner_id: str
+    location_id: str
+    reason_ids: Sequence[str]
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class NewVisit:
-    """What a booking writes into the EHR; `location_id` is the vendor's, None for the account's first."""
+    """What a booking writes into the EHR.
+
+    Attributes:
+        location_id: The vendor's, None for the account's first.
+        slot_id: The open slot that it takes, where the EHR has such.
+    """
 
     practitioner_id: str
     client_id: str
     ehr_service_id: str
     location_id: str | None
     starts_at: datetime
+    slot_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A visit's new time, with the same practitioner."""
+
+    external_id: str
+    client_id: str
+    ehr_service_id: str | None
+    starts_at: datetime
+    slot_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The patient's membership with a payer; the holder is the patient.
+
+    Attributes:
+        package_id: The vendor's, None when nobody has said which one stands for the payer.
+    """
+
+    package_id: str | None
+    member_id: str
+    group_number: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitDetails:
+    """What some EHRs take only after the booking; ids are the vendor's, None leaves as it is."""
+
+    supervising_id: str | None = None
+    rendering_id: str | None = None
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +271,49 @@ class Ehr(Protocol):
         """Book the visit, confirmed, with the EHR's own mails off."""
         ...
 
-    def reschedule(self, external_id: str, starts_at: datetime, lane: Lane) -> EhrVisit:
-        """Move the visit; the returned id is the one it has from now on."""
+    def reschedule(self, move: Move, lane: Lane) -> EhrVisit:
+        """Move the visit; the returned id is the one it has from now on.
+
+        Raises:
+            EhrRefused: `409`: the time is taken, and the visit stands where it was.
+        """
         ...
 
-    def cancel(self, external_id: str, reason: str, lane: Lane) -> None:
-        """Cancel the visit; a visit that is already cancelled stays so."""
+    def cancel(self, external_id: str, client_id: str | None, reason: str, lane: Lane) -> None:
+        """Cancel the visit; a visit that is already cancelled, or deleted, stays so."""
+        ...
+
+    def add_details(self, external_id: str, client_id: str, details: VisitDetails, lane: Lane) -> None:
+        """Set on a booked visit what a booking cannot carry; once more changes nothing. See `Traits.has_details`.
+
+        Raises:
+            EhrRefused: `no_package` for a membership without one, `sex_unknown` where the EHR needs to know it; what else
+                there is to set was set before.
+        """
+        ...
+
+    def open_slots(
+        self, seats: Sequence[tuple[str, str]], service_ids: Sequence[str], first: date, last: date, lane: Lane
+    ) -> Sequence[OpenSlot]:
+        """Return the open slots on the practice's days `first` to `last`, those frozen by a hold left out.
+
+        Args:
+            seats: Practitioners with their locations; slots of others are left out.
+            service_ids: The vendor's ids of the services that are looked for.
+            first: First day.
+            last: Last day, inclusive.
+            lane: Whose requests these are.
+        """
+        ...
+
+    def freeze(self, slot_id: str, lane: Lane) -> None:
+        """Keep an open slot from everybody else; a slot that is frozen stays so.
+
+        Raises:
+            EhrRefused: `409`: it is not open any more; `not_granted`: the account may not freeze.
+        """
+        ...
+
+    def thaw(self, slot_id: str, lane: Lane) -> None:
+        """Open a slot that was frozen; one that is open, booked or gone stays so."""
         ...
