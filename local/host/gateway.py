@@ -15,6 +15,7 @@ from local.host.cors import preflight, with_cors
 from local.host.http_events import BadAnswer, HttpAnswer, HttpRequest, answer_of, event_of
 from local.host.routes import Match, RouteTable
 from local.host.template import Template
+from local.host.tokens import TokenCheck, Unauthorized
 from local.host.workers import Pool
 from moonlit.clock import Clock
 
@@ -25,11 +26,13 @@ _HOP_BY_HOP = {"connection", "content-length", "date", "server", "transfer-encod
 class Gateway:
     """Turns requests into events and answers back into responses."""
 
-    def __init__(self, template: Template, pools: Mapping[str, Pool], clock: Clock) -> None:
+    def __init__(self, template: Template, pools: Mapping[str, Pool], clock: Clock, aws_url: str) -> None:
         self._cors = template.cors
         self._routes = RouteTable(template.routes)
         self._pools = pools
         self._clock = clock
+        authorizers = {route.authorizer for route in template.routes if route.authorizer}
+        self._checks = {authorizer: TokenCheck(authorizer, aws_url) for authorizer in authorizers}
 
     def app(self) -> web.Application:
         """Return the server of the whole API."""
@@ -52,6 +55,12 @@ class Gateway:
         match = self._routes.match(request.method, raw_path)
         if match is None:
             return _own(HTTPStatus.NOT_FOUND, "Not Found")
+        claims = None
+        if match.route.authorizer:
+            try:
+                claims = await self._checks[match.route.authorizer].claims(request.headers.getall("authorization", []))
+            except Unauthorized as error:
+                return _own(HTTPStatus.UNAUTHORIZED, "Unauthorized", ("www-authenticate", error.challenge))
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
@@ -59,7 +68,7 @@ class Gateway:
         source_ip = request.remote or ""
         headers = [*request.headers.items(), ("x-forwarded-for", source_ip), ("x-forwarded-proto", request.scheme)]
         incoming = HttpRequest(request.method, raw_path, raw_query, headers, body, source_ip)
-        event = event_of(incoming, match, request_id=request_id, now=self._clock.now())
+        event = event_of(incoming, match, request_id=request_id, now=self._clock.now(), claims=claims)
         return await self._invoke(match, json.dumps(event).encode())
 
     async def _invoke(self, match: Match, payload: bytes) -> HttpAnswer:
@@ -81,5 +90,7 @@ class Gateway:
             return _own(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal Server Error")
 
 
-def _own(status: HTTPStatus, message: str) -> HttpAnswer:
-    return HttpAnswer(status, [("content-type", "application/json")], json.dumps({"message": message}).encode())
+def _own(status: HTTPStatus, message: str, *headers: tuple[str, str]) -> HttpAnswer:
+    return HttpAnswer(
+        status, [("content-type", "application/json"), *headers], json.dumps({"message": message}).encode()
+    )

@@ -43,7 +43,7 @@ class Host:
     Enter it in the main thread: its workers live as long as the thread that starts them.
 
     Attributes:
-        aws_url: The local AWS services, SQS among them.
+        aws_url: The local AWS services, SQS and Cognito among them.
         logs: The folder for `<function>.log`, where the output of a function's workers goes.
         environment: Given to every function, over what the template says; `environments` to one, by its logical id.
         api_socket: A bound socket for the HTTP API; None for any free port.
@@ -72,7 +72,7 @@ class Host:
         try:
             runtime = await self._serve(runtime_app(self._pools))
             self._runtime = runtime.removeprefix("http://")
-            self.api_url = await self._serve(Gateway(self.template, self._pools, self.clock).app(), self.api_socket)
+            self.api_url = await self._serve(self._gateway().app(), self.api_socket)
             self.lambda_url = await self._serve(self._lambda_app())
             for pool in self._pools.values():
                 self._stack.push_async_callback(pool.stop)
@@ -126,6 +126,9 @@ class Host:
 
     def _log(self, function: Function) -> Path:
         return self.logs / f"{function.folder}.log"
+
+    def _gateway(self) -> Gateway:
+        return Gateway(self.template, self._pools, self.clock, self.aws_url)
 
     def _lambda_app(self) -> web.Application:
         app = web.Application(client_max_size=MAX_PAYLOAD_BYTES)

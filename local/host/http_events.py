@@ -48,8 +48,10 @@ class BadAnswer(ValueError):
     """A function returned what API Gateway cannot turn into an HTTP answer."""
 
 
-def event_of(request: HttpRequest, match: Match, *, request_id: str, now: datetime) -> dict[str, Any]:
-    """Return the event of `request`; `now` is an aware instant in UTC."""
+def event_of(
+    request: HttpRequest, match: Match, *, request_id: str, now: datetime, claims: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the event of `request`; `now` is an aware instant in UTC, `claims` are those of a checked token."""
     headers, cookies = _headers(request.headers)
     path = unquote(request.raw_path)
     host = headers.get("host", "")
@@ -79,6 +81,10 @@ def event_of(request: HttpRequest, match: Match, *, request_id: str, now: dateti
         },
         "isBase64Encoded": False,
     }
+    if claims is not None:
+        told = {name: _claim(value) for name, value in claims.items()}
+        # Scopes are those that the route asks for, and no route of ours does.
+        event["requestContext"]["authorizer"] = {"jwt": {"claims": told, "scopes": None}}
     # What a request does not have is absent, not empty.
     optional = {
         "cookies": cookies,
@@ -115,6 +121,13 @@ def answer_of(payload: bytes) -> HttpAnswer:
     if all(name != "content-type" for name, _ in headers):
         headers.append(("content-type", "text/plain;charset=UTF-8"))
     return HttpAnswer(status, headers, body)
+
+
+def _claim(value: Any) -> str:
+    """Return a claim as functions get it: always text, lists as words in brackets."""
+    if isinstance(value, list):
+        return f"[{' '.join(map(_claim, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _headers(pairs: Iterable[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:

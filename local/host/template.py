@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from local.host.authorizers import Authorizer, authorizer_of, declared_authorizers
 from local.host.intrinsics import ACCOUNT, REGION, Resolver, TemplateError, read_document
 
 INTEGRATION_SECONDS = 30.0  # What an HTTP API waits for a function at most.
@@ -47,12 +48,17 @@ class Function:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and path of the HTTP API, and the logical id of the function behind it."""
+    """A method and path of the HTTP API, and the logical id of the function behind it.
+
+    Attributes:
+        authorizer: Who checks the caller's token before the function is asked; None for nobody.
+    """
 
     method: str
     path: str
     function: str
     timeout_seconds: float = INTEGRATION_SECONDS
+    authorizer: Authorizer | None = None
 
     @property
     def key(self) -> str:
@@ -151,6 +157,8 @@ class _Reader:
         self._globals: Mapping[str, Any] = document.get("Globals", {})
         self._resources: Mapping[str, Any] = document.get("Resources", {})
         self._resolver = Resolver(document, parameters, self._resource)
+        apis = ((name, self._resolver.value(p.get("Auth", {}))) for name, p in self._of("AWS::Serverless::HttpApi"))
+        self._authorizers = declared_authorizers(apis)
 
     def fill(self, template: Template) -> None:
         for logical_id, properties in self._of("AWS::Serverless::Function"):
@@ -204,7 +212,9 @@ class _Reader:
         milliseconds = float(value(properties.get("TimeoutInMillis", INTEGRATION_SECONDS * 1000)))
         method = str(value(properties.get("Method", "ANY"))).upper()
         method = "ANY" if method == "X-AMAZON-APIGATEWAY-ANY-METHOD" else method
-        return Route(method, str(value(properties.get("Path", "$default"))), function.logical_id, milliseconds / 1000)
+        path = str(value(properties.get("Path", "$default")))
+        authorizer = authorizer_of(function.logical_id, value(properties.get("Auth", {})), self._authorizers)
+        return Route(method, path, function.logical_id, milliseconds / 1000, authorizer)
 
     def _queue_source(self, function: Function, properties: Mapping[str, Any]) -> QueueSource:
         value = self._resolver.value
