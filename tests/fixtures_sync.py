@@ -51,7 +51,7 @@ class MemoryQueue:
 
 @dataclass
 class Practice:
-    """The practice's database and what works on it; the clock stands at noon until a test moves it."""
+    """The practice's database and what works on one EHR account; the clock stands at noon until a test moves it."""
 
     begin: Begin
     clock: MovableClock
@@ -60,6 +60,7 @@ class Practice:
     service_id: UUID
     sync_queue: MemoryQueue = field(default_factory=MemoryQueue)
     pull_queue: MemoryQueue = field(default_factory=MemoryQueue)
+    system: str = "intakeq"
 
     def add(self, table: sa.Table, **values: Any) -> UUID:
         key = values.setdefault("id", uuid4())
@@ -69,7 +70,8 @@ class Practice:
 
     def patient(self, client_id: str | None = None, *organizations: UUID, **fields: Any) -> UUID:
         values = {"first_name": "Ana", "last_name": "Lund", "date_of_birth": BORN, **fields}
-        patient_id = self.add(t.patients, intakeq_client_id=client_id, **values)
+        number = {"intakeq": "intakeq_client_id", "athena": "athena_patient_id"}[self.system]
+        patient_id = self.add(t.patients, **{number: client_id}, **values)
         for organization_id in organizations:
             self.add(
                 t.patient_organization_affiliations,
@@ -102,7 +104,7 @@ class Practice:
             start=start,
             end=fields.pop("end", start + timedelta(hours=1)),
             status=fields.pop("status", "confirmed"),
-            system="intakeq",
+            system=self.system,
             created_at=now,
             updated_at=now,
             **fields,
@@ -135,7 +137,7 @@ class Practice:
 
     def nightly(self, ehr: Ehr, meter: Meter, seconds_left: float = 900.0) -> Nightly:
         puller = Puller(self.begin, self.clock, ehr, meter, lambda: seconds_left)
-        return Nightly("intakeq", puller, FanOut(self.begin, self.clock, self.sync_queue), self.pull_queue)
+        return Nightly(self.system, puller, FanOut(self.begin, self.clock, self.sync_queue), self.pull_queue)
 
     def apply_all(self) -> None:
         """Do what the workers of the sync queue do with its messages."""

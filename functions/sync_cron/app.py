@@ -1,4 +1,4 @@
-"""Open a sync run, pull what changed from the EHR once, and send each organization's part to its worker."""
+"""Open a sync run of each EHR, pull what changed once, and send each organization's part to its worker."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from moonlit import wiring
 from moonlit.observability import logger
 from moonlit.records import each_record
 from moonlit.sync.request import SyncRequest
-from moonlit.sync.wiring import nightly
+from moonlit.sync.wiring import nights
 
 
 def go_on(message: dict[str, Any]) -> None:
     """Take up a pull where it stopped."""
-    nightly().go_on(UUID(message["runId"]))
+    nights().go_on(UUID(message["runId"]))
 
 
 @logger.inject_lambda_context(clear_state=True)
@@ -24,15 +24,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     """Run the sync, or go on with the runs that the records name.
 
     Returns:
-        For a direct call the run as it stands, finished if that took no longer than `waitSeconds`; for records those
-        that failed.
+        For a direct call the run as it stands, or all of them, finished if that took no longer than `waitSeconds`; for
+        records those that failed.
     """
     wiring.deadline.start(context)
     if "Records" in event:
         return each_record(event, context, go_on)
     request = SyncRequest.model_validate(event)
-    run_id = nightly().start(request.sync_type, confirm_brake=request.confirm_brake)
-    nightly().wait(run_id, request.wait_seconds)
-    summary = nightly().summary(run_id)
-    logger.info("sync_run", run_id=str(run_id), state=summary["state"], requests_used=summary["requestsUsed"])
-    return summary
+    return nights().run(request.sync_type, confirm_brake=request.confirm_brake, wait_seconds=request.wait_seconds)

@@ -15,6 +15,7 @@ REFERENCES = (
     ("staff_users", "provider_id", "providers"),
     ("provider_intakeq_settings", "provider_id", "providers"),
     ("provider_athena_settings", "provider_id", "providers"),
+    ("payer_athena_settings", "payer_id", "payers"),
     ("provider_payer_networks", "provider_id", "providers"),
     ("provider_payer_networks", "payer_id", "payers"),
     ("supervision_relationships", "resident_id", "providers"),
@@ -44,6 +45,7 @@ UNIQUE = (
     ("provider_intakeq_settings", ("practitioner_id",)),
     ("provider_athena_settings", ("provider_id",)),
     ("provider_athena_settings", ("athena_provider_id", "department_id")),
+    ("payer_athena_settings", ("payer_id",)),
     ("service_instance_integrations", ("service_instance_id", "system")),
     ("patients", ("intakeq_client_id",)),
     ("patients", ("athena_patient_id",)),
@@ -92,4 +94,5 @@ def _completed_too_early(appointments: Iterable[Any], as_of: datetime) -> Iterat
 
 
 def _id(row: Any) -> str:
-    return str(row.id if hasattr(row, "id") else row.provider_id)
+    names = ("id", "provider_id", "payer_id")  # The first that a row has tells it from the others, or whose it is.
+    return str(next(getattr(row, name) for name in names if hasattr(row, name)))

@@ -18,6 +18,7 @@ from moonlit.db import tables
 _ORDERS = {
     "provider_intakeq_settings": ("provider_id",),
     "provider_athena_settings": ("provider_id",),
+    "payer_athena_settings": ("payer_id",),
     "provider_hours": ("provider_id", "weekday", "start", "end", "modality", "valid_from", "valid_to", "location_id"),
     "provider_time_off": ("provider_id", "start", "end"),
 }
@@ -80,15 +81,29 @@ def _appointments(connection: sa.Connection, now: datetime) -> list[dict[str, An
 
 
 def _sync_logs(connection: sa.Connection) -> list[dict[str, Any]]:
-    logs = tables.sync_logs
+    """Return what each refresh did for an organization; a night is one, however many EHRs it asked."""
+    rows = _dicts(connection.execute(_SYNC_LOGS))
     counts = ("new", "updated", "unchanged", "errors")
-    kept = ("organization_id", "sync_type", "status", "requests_used", "started_at", "completed_at")
-    rows = connection.execute(
-        sa.select(*(logs.c[name] for name in (*kept, *counts))).order_by(logs.c.started_at, logs.c.id)
-    )
     return [
-        {**{name: row[name] for name in kept}, "counts": {name: row[name] for name in counts}} for row in _dicts(rows)
+        {
+            **{name: value for name, value in row.items() if name not in counts},
+            "counts": {name: row[name] for name in counts},
+        }
+        for row in rows
     ]
+
+
+_SYNC_LOGS = sa.text("""
+    select l.organization_id, l.sync_type,
+        case when bool_or(l.status = 'in_progress') then 'in_progress'
+            when count(distinct l.status) = 1 then min(l.status) else 'partial' end as status,
+        sum(l.requests_used) as requests_used, min(l.started_at) as started_at,
+        case when bool_and(l.completed_at is not null) then max(l.completed_at) end as completed_at,
+        sum(l.new) as new, sum(l.updated) as updated, sum(l.unchanged) as unchanged, sum(l.errors) as errors
+    from sync_logs l left join sync_runs r on r.id = l.run_id
+    group by l.organization_id, l.sync_type, coalesce(r.night_id, l.run_id, l.id)
+    order by min(l.started_at), min(l.id::text)
+""")
 
 
 def _dicts(result: sa.CursorResult[Any]) -> list[dict[str, Any]]:

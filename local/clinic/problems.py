@@ -17,7 +17,7 @@ class Problem:
     Attributes:
         table: The key of the file, such as `appointments`, or `practice`, or `file` for the file as a whole.
         index: The row's position in its list, from 0; None when the reason is not about one row.
-        row_id: The row's id, or its provider's where rows have none; None when it has no readable one.
+        row_id: The row's id, or its provider's or payer's where rows have none; None when it has no readable one.
         reason: Field names, ids and codes; never another value of the row.
     """
 
@@ -52,6 +52,6 @@ def identity(row: Any) -> str | None:
     if not isinstance(row, Mapping):
         return None
     try:
-        return str(UUID(row.get("id") or row.get("provider_id")))
+        return str(UUID(row.get("id") or row.get("provider_id") or row.get("payer_id")))
     except (AttributeError, TypeError, ValueError):
         return None

@@ -102,6 +102,13 @@ class ProviderAthenaSettings(Row):
     department_id: Name
 
 
+class PayerAthenaSettings(Row):
+    """What a payer is called in athenahealth: an insurance package of the practice's list."""
+
+    payer_id: UUID
+    insurance_package_id: Name
+
+
 class Contract(Row):
     """A provider's standing with a payer."""
 
@@ -276,6 +283,7 @@ KINDS: dict[str, type[Row]] = {
     "staff_users": StaffUser,
     "provider_intakeq_settings": ProviderIntakeqSettings,
     "provider_athena_settings": ProviderAthenaSettings,
+    "payer_athena_settings": PayerAthenaSettings,
     "provider_payer_networks": Contract,
     "supervision_relationships": Supervision,
     "locations": Location,

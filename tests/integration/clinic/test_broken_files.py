@@ -37,6 +37,11 @@ def sharing(table: str, *fields: str) -> Change:
     return lambda clinic: clinic[table][1].update({field: clinic[table][0][field] for field in fields})
 
 
+def package(payer_id: str) -> dict[str, Any]:
+    """Return what a payer is called in athenahealth."""
+    return {"payer_id": payer_id, "insurance_package_id": "318"}
+
+
 BROKEN: list[tuple[str, Change, str, str]] = [
     # What is wrong, the change, the table whose second row is named (or another place), and the reason.
     ("unknown table", lambda c: c.update(people=[]), "file", "people is not a known key"),
@@ -89,6 +94,12 @@ BROKEN: list[tuple[str, Change, str, str]] = [
     ("reason without date", setting("service_instances", retired_reason="old"), "service_instances", "need each other"),
     ("reference", setting("appointments", patient_id=NOBODY), "appointments", f"patient_id: {NOBODY} is not in patients"),
     ("nullable reference", setting("appointments", payer_id=NOBODY), "appointments", "is not in payers"),
+    ("package of nobody", lambda c: c.update(payer_athena_settings=[package(NOBODY)]),
+     f"payer_athena_settings[0] (id {NOBODY})", f"payer_id: {NOBODY} is not in payers"),
+    ("two packages", lambda c: c.update(payer_athena_settings=[package(c["payers"][0]["id"])] * 2),
+     "payer_athena_settings[1]", "payer_id: the same as in payer_athena_settings[0]"),
+    ("package number", lambda c: c.update(payer_athena_settings=[package(c["payers"][0]["id"]) | {
+        "insurance_package_id": 318}]), "payer_athena_settings[0]", "insurance_package_id: "),
     ("same id", twice("organizations"), "organizations[4]", "id: the same as in organizations[0]"),
     ("same external id", sharing("appointments", "external_id"), "appointments",
      "system and external_id: the same as in appointments[0]"),

@@ -164,7 +164,21 @@ def test_each_ehr_has_one_account_with_its_limits(engine: sa.Engine) -> None:
         accounts = tables.ehr_accounts
         rows = connection.execute(sa.select(accounts.c.system, accounts.c.per_minute, accounts.c.per_day)).all()
 
-    assert {tuple(row) for row in rows} == {("intakeq", 60, 500), ("athena", 300, 50_000)}
+    assert {tuple(row) for row in rows} == {("intakeq", 60, 500), ("athena", 300, 45_000)}
+
+
+def test_what_payers_and_providers_are_called_in_athenahealth_comes_back(engine: sa.Engine) -> None:
+    content = demo_data.clinic()
+    packages = sorted((row["id"] for row in content["payers"]), reverse=True)[:2]
+    content["payer_athena_settings"] = [
+        {"payer_id": payer_id, "insurance_package_id": str(318 + number)} for number, payer_id in enumerate(packages)
+    ]
+    exported = load_and_export(engine, content)
+    assert exported["payer_athena_settings"] == content["payer_athena_settings"][::-1]
+    seats = content["provider_athena_settings"]
+    assert seats
+    assert exported["provider_athena_settings"] == sorted(seats, key=lambda row: str(row["provider_id"]))
+    assert load_and_export(engine, exported) == exported
 
 
 def test_a_visit_takes_its_service_from_its_instance(engine: sa.Engine) -> None:

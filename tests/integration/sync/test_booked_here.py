@@ -204,12 +204,9 @@ def test_booking_given_to_another_provider_keeps_its_room(office: Office, night:
 
 
 def test_co_visit_that_staff_move_keeps_its_attending(office: Office, night: Night, booked: UUID) -> None:
-    office.execute("update appointments set rendering_provider_id = :emil where id = :id", emil=EMIL, id=booked)
     office.execute(
-        "insert into supervision_relationships (id, resident_id, attending_id, level, effective_date)"
-        " values (gen_random_uuid(), :ines, :emil, 'co_visit_required', '2026-01-01')",
-        ines=INES, emil=EMIL,
-    )  # fmt: skip
+        "update appointments set rendering_provider_id = :emil, co_visit = true where id = :id", emil=EMIL, id=booked
+    )
     edit(office, booked, StartDate=to_ms(TEN + HOUR))
     night.run()
     found = office.rows("select resource_id, enforced from time_claims where resource_kind = 'person'")

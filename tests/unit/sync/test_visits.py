@@ -69,11 +69,16 @@ def applied(incoming: Row, existing: Held | None) -> tuple[Outcome, Visit]:
         (row(deleted=True, modified_ms=10), held(modified_ms=50), Outcome.UPDATED),
         (row(is_theirs=False, status="cancelled"), held(), Outcome.UPDATED),
         (row(status="cancelled"), held(in_flight=True), Outcome.WAITS),
+        (row(awaited=True), None, Outcome.WAITS),
+        (row(status="cancelled"), held(moves_on=True), Outcome.WAITS),
+        (row(status="cancelled"), held(is_current=False), Outcome.UNCHANGED),
+        (row(deleted=True), held(is_current=False), Outcome.UNCHANGED),
     ],
     ids=[
         "unknown", "cancelled_before_we_knew", "deleted_before_we_knew", "same", "only_touched", "learns_link",
         "learns_place", "learns_service", "learns_instance", "moved", "cancelled", "alive_after_all", "deleted",
         "deleted_and_known", "older_version", "older_version_but_deleted", "of_another_client", "our_write_under_way",
+        "where_our_move_goes", "half_of_a_move", "of_an_old_id", "of_an_old_id_and_deleted",
     ],
 )  # fmt: skip
 def test_outcome(incoming: Row, existing: Held | None, expected: Outcome) -> None:
@@ -90,6 +95,38 @@ def test_unknown_practitioner_gives_no_provider_and_takes_the_attending_away() -
     assert (wanted.provider_id, wanted.rendering_provider_id) == (None, None)
     _, kept = applied(row(), held(rendering_provider_id="attending"))
     assert kept.rendering_provider_id == "attending"
+
+
+SEATS = Directory(
+    providers={"pr1": (None, "person-1"), "pr2": (None, None), "pr3": ("provider-3", "person-3")},
+    services={},
+    instances={},
+    seats={("pr1", "east"): ("provider-1e", "person-1"), ("pr1", "west"): ("provider-1w", "person-1")},
+)
+
+
+@pytest.mark.parametrize(
+    ("practitioner_id", "location_id", "giver"),
+    [
+        ("pr1", "east", ("provider-1e", "person-1")),
+        ("pr1", "north", (None, "person-1")),
+        ("pr1", None, (None, "person-1")),
+        ("pr2", "east", (None, None)),
+        ("pr3", "north", ("provider-3", "person-3")),
+        ("nobody", "east", (None, None)),
+        (None, "east", (None, None)),
+    ],
+)
+def test_seat_tells_who_gives_a_visit(
+    practitioner_id: str | None, location_id: str | None, giver: tuple[str | None, str | None]
+) -> None:
+    incoming = row(practitioner_id=practitioner_id, location_id=location_id)
+    assert SEATS.giver(incoming) == giver
+    assert visit(incoming, None, SEATS).provider_id == giver[0]
+
+
+def test_persons_behind_providers_come_from_every_seat() -> None:
+    assert SEATS.persons() == {"provider-1e": "person-1", "provider-1w": "person-1", "provider-3": "person-3"}
 
 
 def test_service_and_instance_that_we_know_are_never_lost_or_replaced() -> None:

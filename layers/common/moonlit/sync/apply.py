@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from moonlit.booking.claims import Claims, lock
 from moonlit.booking.ledger import Ledger
+from moonlit.booking.settlement import Settlement, is_settled
 from moonlit.errors import MoonlitError
 from moonlit.sync.logs import Counts
 from moonlit.sync.matching import Client, Review
@@ -69,8 +70,8 @@ def apply_patients(
 
 def _persons(rows: Collection[tuple[Row, Held | None]], directory: Directory) -> set[str]:
     """Return the people whose time the rows and the visits held for them are about."""
-    persons = dict(directory.providers.values())
-    giving = (directory.providers.get(row.practitioner_id or "", (None, None))[1] for row, _ in rows)
+    persons = directory.persons()
+    giving = (directory.giver(row)[1] for row, _ in rows)
     given = (persons.get(held.provider_id or "") for _, held in rows if held)
     return {person for person in (*giving, *given) if person}
 
@@ -79,13 +80,16 @@ def _take_back_bookings(
     connection: sa.Connection, scope: Scope, rows: Collection[tuple[Row, Held | None]], now: datetime
 ) -> bool:
     """Complete our own bookings whose visits came here before the answer to the write did; return whether any did."""
-    ledger = Ledger(connection)
+    ledger, settlement = Ledger(connection), Settlement(connection, now)
     unknown = {(row.practitioner_id, row.client_id, row.start_ms): row for row, held in rows if held is None}
     found = False
     for write in ledger.unfinished(scope.account_id) if unknown else ():
         row = unknown.get((write.practitioner_id, write.client_id, milliseconds(write.starts_at)))
-        if row and row.status in ACTIVE and not row.deleted:
-            ledger.confirm(write, row.external_id, now)
+        if row is None or row.status not in ACTIVE or row.deleted:
+            continue
+        current = ledger.get(write.id)
+        if not is_settled(current):
+            settlement.booked(current, row.external_id)
             found = True
     return found
 
@@ -110,7 +114,7 @@ def _decided(row: Row, held: Held | None, directory: Directory) -> Decision:
     result = outcome(row, held, wanted)
     if result not in (Outcome.NEW, Outcome.UPDATED):
         return Decision(row, held, result, None)
-    person_id = directory.providers.get(row.practitioner_id or "", (None, None))[1]
+    _, person_id = directory.giver(row)
     appointment_id = held.appointment_id if held else str(uuid4())
     return Decision(row, held, result, Change(appointment_id, row, wanted, person_id, claims_of(held, wanted)))
 

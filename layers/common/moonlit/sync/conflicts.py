@@ -10,17 +10,19 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.sync.systems import SEATS, SYSTEM
+
 # It begins with the visits booked here that are still to come, so its cost grows with them and not with the mirror. All
 # of the mirror is looked at, not only what changed just now: a row may have been stored by a pull that failed later, or
 # at the moment somebody booked. Left out are the visit's own ids, and a row that an unanswered write of it brought.
-_OPEN = sa.text("""
+_OPEN = sa.text(f"""
     insert into schedule_conflicts (id, appointment_id, account_id, external_id, state, created_at)
     select gen_random_uuid(), booked.appointment_id, :account_id, m.external_id, 'open', :now
     from (
         select distinct c.appointment_id, c.span, s.practitioner_id
         from time_claims c
         join providers p on p.person_id = c.resource_id
-        join provider_intakeq_settings s on s.provider_id = p.id
+        join {SEATS} s on s.provider_id = p.id and s.system = {SYSTEM}
         where c.resource_kind = 'person' and c.span && tstzrange(:now, null) and exists (
             select from ehr_writes w where w.appointment_id = c.appointment_id and w.kind = 'book')
     ) booked

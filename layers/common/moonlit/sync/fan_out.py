@@ -16,6 +16,7 @@ from moonlit.sync.conflicts import open_conflicts
 from moonlit.sync.linking import link_patients
 from moonlit.sync.logs import Logs
 from moonlit.sync.mirror import Mirror
+from moonlit.sync.new_ids import follow
 from moonlit.sync.runs import Run, Runs
 from moonlit.sync.schedule import Schedule, Scope
 from moonlit.sync.sightings import Sightings
@@ -68,6 +69,7 @@ class FanOut:
         if not _buried(connection, run, scope):
             runs.fail(run, "brake", now)  # The cursor stays, so that the next run reads all days again.
             return []
+        follow(connection, run.account_id)
         mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
         runs.advance_account(run)
         conflicts = open_conflicts(connection, run.account_id, now)

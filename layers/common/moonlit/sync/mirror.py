@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from moonlit.ehr.port import EhrVisit
 from moonlit.sync.matching import Candidate, Client, Review
 from moonlit.sync.sightings import MISSING
+from moonlit.sync.systems import NUMBERS, SEATS, SYSTEM
 
 # One statement however many rows. An older version of a row never replaces a newer one, and equal content is not
 # written again. Deletion is final: only a later change brings a row back. Rows are taken in the order of their ids,
@@ -21,22 +22,25 @@ from moonlit.sync.sightings import MISSING
 _SAVE = sa.text(f"""
     insert into ehr_appointments as m (
         account_id, external_id, client_id, client_email, client_birth_date, practitioner_id, ehr_service_id, span,
-        status, meeting_url, location_name, place_of_service, deleted_in_ehr, modified_at, content_hash, raw, seen_at)
+        status, meeting_url, location_name, place_of_service, location_id, moved_to, deleted_in_ehr, modified_at,
+        content_hash, raw, seen_at)
     select
         :account_id, external_id, client_id, client_email, client_birth_date, practitioner_id, ehr_service_id,
-        tstzrange(starts_at, ends_at), status, meeting_url, location_name, place_of_service, :deleted, modified_at,
-        content_hash, raw, :now
+        tstzrange(starts_at, ends_at), status, meeting_url, location_name, place_of_service, location_id, moved_to,
+        :deleted, modified_at, content_hash, raw, :now
     from jsonb_to_recordset(cast(:rows as jsonb)) as r (
         external_id text, client_id text, client_email text, client_birth_date date, practitioner_id text,
         ehr_service_id text, starts_at timestamptz, ends_at timestamptz, status text, meeting_url text,
-        location_name text, place_of_service text, modified_at timestamptz, content_hash text, raw jsonb)
+        location_name text, place_of_service text, location_id text, moved_to text, modified_at timestamptz,
+        content_hash text, raw jsonb)
     order by external_id
     on conflict (account_id, external_id) do update set
         client_id = excluded.client_id, client_email = excluded.client_email,
         client_birth_date = excluded.client_birth_date, practitioner_id = excluded.practitioner_id,
         ehr_service_id = excluded.ehr_service_id, span = excluded.span, status = excluded.status,
         meeting_url = excluded.meeting_url, location_name = excluded.location_name,
-        place_of_service = excluded.place_of_service, deleted_in_ehr = excluded.deleted_in_ehr,
+        place_of_service = excluded.place_of_service, location_id = excluded.location_id,
+        moved_to = excluded.moved_to, deleted_in_ehr = excluded.deleted_in_ehr,
         modified_at = greatest(m.modified_at, excluded.modified_at), content_hash = excluded.content_hash,
         raw = excluded.raw, seen_at = excluded.seen_at,
         patient_id = case when m.client_id is not distinct from excluded.client_id then m.patient_id end
@@ -50,7 +54,7 @@ _SAVE = sa.text(f"""
 
 # The clients of rows that belong to nobody yet, with every patient who may be meant. Clients whom nobody resembles
 # are left out in SQL: most practices treat many people who are no patients here.
-_UNMATCHED = sa.text("""
+_UNMATCHED = sa.text(f"""
     with unmatched as (
         select coalesce(client_id, external_id) as key, client_id, external_id, client_birth_date,
             lower(btrim(client_email)) as email
@@ -58,22 +62,25 @@ _UNMATCHED = sa.text("""
         where account_id = :account_id and patient_id is null and span && tstzrange(:first, :last)
             and (:client_id is null or client_id = :client_id)
     ), alternates as materialized (
-        select id, lower(btrim(unnest(alternate_emails))) as email from patients where alternate_emails <> '{}'
+        select id, lower(btrim(unnest(alternate_emails))) as email from patients where alternate_emails <> '{{}}'
     ), reached as (
-        select u.key, p.id from unmatched u join patients p on p.intakeq_client_id = u.client_id
+        select u.key, n.patient_id as id from unmatched u
+        join {NUMBERS} n on n.client_id = u.client_id and n.system = {SYSTEM}
         union
         select u.key, p.id from unmatched u join patients p on lower(btrim(p.email)) = u.email
         union
         select u.key, p.id from unmatched u join alternates p on p.email = u.email
     ), clients as (
         select key, min(client_id) as client_id, min(external_id) as external_id,
-            coalesce(array_agg(distinct email) filter (where email is not null), '{}') as emails,
-            coalesce(array_agg(distinct client_birth_date) filter (where client_birth_date is not null), '{}') as births
+            coalesce(array_agg(distinct email) filter (where email is not null), '{{}}') as emails,
+            coalesce(array_agg(distinct client_birth_date) filter (where client_birth_date is not null), '{{}}')
+                as births
         from unmatched where key in (select key from reached) group by key
     ), candidates as (
-        select r.key, json_agg(json_build_array(p.id, p.intakeq_client_id, p.email, p.alternate_emails, p.date_of_birth)
+        select r.key, json_agg(json_build_array(p.id, n.client_id, p.email, p.alternate_emails, p.date_of_birth)
             order by p.id) as patients
-        from reached r join patients p on p.id = r.id group by r.key
+        from reached r join patients p on p.id = r.id
+        join {NUMBERS} n on n.patient_id = p.id and n.system = {SYSTEM} group by r.key
     )
     select json_agg(json_build_array(c.client_id, c.external_id, c.emails, c.births, k.patients) order by c.key)::text
     from clients c join candidates k on k.key = c.key
@@ -91,16 +98,18 @@ _LINK = sa.text("""
 
 # Only a number that one client alone brought is learned, and only where none is known: with two, nobody can say
 # which of them new visits should be booked for.
-_LEARN = sa.text("""
+_LEARN = sa.text(f"""
     with linked as (
         select patient_id, min(client_id) as client_id
         from jsonb_to_recordset(cast(:rows as jsonb)) as r (client_id text, patient_id uuid)
         where client_id is not null group by patient_id having count(*) = 1
     )
-    update patients p set intakeq_client_id = l.client_id
-    from linked l
-    where p.id = l.patient_id and p.intakeq_client_id is null
-        and not exists (select from patients other where other.intakeq_client_id = l.client_id)
+    update patients p set
+        intakeq_client_id = case n.system when 'intakeq' then l.client_id else p.intakeq_client_id end,
+        athena_patient_id = case n.system when 'athena' then l.client_id else p.athena_patient_id end
+    from linked l join {NUMBERS} n on n.patient_id = l.patient_id and n.system = {SYSTEM} and n.client_id is null
+    where p.id = l.patient_id
+        and not exists (select from {NUMBERS} other where other.system = n.system and other.client_id = l.client_id)
 """)
 
 # One question for a client, not for each of its visits; what people have answered is not asked again.
@@ -123,12 +132,14 @@ _ANSWERED = sa.text("""
 """)
 
 # A visit was taken over without its provider or service because nobody had mapped them: look again once it is known.
-_REOPEN = sa.text("""
+_REOPEN = sa.text(f"""
     update appointment_external_ids x set applied_hash = null
     from appointments a, ehr_appointments m
     where x.account_id = :account_id and m.account_id = :account_id and m.external_id = x.external_id
         and a.id = x.appointment_id and m.span && tstzrange(:first, :last)
-        and ((a.provider_id is null and m.practitioner_id in (select practitioner_id from provider_intakeq_settings))
+        and ((a.provider_id is null and exists (
+                select from {SEATS} s where s.system = {SYSTEM} and s.practitioner_id = m.practitioner_id
+                having count(*) = 1 or bool_or(s.location_id = m.location_id)))
             or (a.service_id is null and m.ehr_service_id = any(:ehr_service_ids)))
 """).bindparams(sa.bindparam("ehr_service_ids", type_=sa.ARRAY(sa.Text)))
 
@@ -200,7 +211,7 @@ class Mirror:
             for each, patient_id in matched
         ])  # fmt: skip
         self._execute(_LINK, rows=rows)
-        self._connection.execute(_LEARN, {"rows": rows})
+        self._execute(_LEARN, rows=rows)
         self._execute(_ANSWERED, rows=rows)
 
     def ask(self, questions: Collection[tuple[Unmatched, Review]], now: datetime) -> None:
@@ -250,6 +261,8 @@ def _stored(visit: EhrVisit, *, deleted: bool) -> dict[str, Any]:
         "meeting_url": visit.meeting_url,
         "location_name": visit.location_name,
         "place_of_service": visit.place_of_service,
+        "location_id": visit.location_id,
+        "moved_to": visit.moved_to,
         "modified_at": visit.modified_at.isoformat(),
         # A row that is gone differs from the same row alive, so that it is applied again.
         "content_hash": f"{visit.content_hash}:deleted" if deleted else visit.content_hash,

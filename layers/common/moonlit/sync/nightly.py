@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from moonlit.ehr.port import TRAITS
 from moonlit.queues import LONGEST_DELAY_SECONDS, Queue
 from moonlit.sync.fan_out import FanOut
 from moonlit.sync.logs import Logs
-from moonlit.sync.pull import Puller, open_run
+from moonlit.sync.open_slots import refresh
+from moonlit.sync.pull import Puller, lane_of, open_run
 from moonlit.sync.runs import Runs
 
 _POLL_SECONDS = 0.2
@@ -28,16 +30,16 @@ class Nightly:
     pull_queue: Queue
     sleep: Callable[[float], None] = time.sleep
 
-    def start(self, sync_type: str, *, confirm_brake: bool = False) -> UUID:
+    def start(self, sync_type: str, *, confirm_brake: bool = False, night_id: UUID | None = None) -> UUID:
         """Open a run, or join the one under way, and take it as far as time and budget reach.
 
         Args:
             sync_type: Who asks for it.
             confirm_brake: A person has said that the run may cancel however much.
+            night_id: What a new run has in common with those of other accounts.
         """
-        run, is_ours = open_run(
-            self.puller.begin, self.puller.clock, self.system, sync_type, confirm_brake=confirm_brake
-        )
+        begin, clock = self.puller.begin, self.puller.clock
+        run, is_ours = open_run(begin, clock, self.system, sync_type, confirm_brake=confirm_brake, night_id=night_id)
         if is_ours:
             self.go_on(run.id)
         return run.id
@@ -49,6 +51,7 @@ class Nightly:
         """
         wait_seconds = self.puller.pull(run_id)
         if wait_seconds is None:
+            self._read_open_slots(run_id)
             self.fan_out.complete(run_id)
         elif wait_seconds <= LONGEST_DELAY_SECONDS:
             self.pull_queue.send([{"runId": str(run_id)}], delay_seconds=int(wait_seconds) + 1)
@@ -77,6 +80,17 @@ class Nightly:
             "counts": {name: sum(log[name] for log in logs) for name in counted},
             "logs": logs,
         }
+
+    def _read_open_slots(self, run_id: UUID) -> None:
+        """Read what is open in the EHR beside what is booked, where it tells; the run goes on without it."""
+        if not TRAITS[self.system].has_open_slots:
+            return
+        puller = self.puller
+        with puller.begin() as connection:
+            run = Runs(connection).get(run_id)
+        if run.state == "pulling":
+            refresh(puller.begin, puller.clock, puller.ehr, run.account_id, puller.time_left, lane=lane_of(run))
+            puller.spend(run_id)
 
     def _is_applying(self, run_id: UUID) -> bool:
         with self.puller.begin() as connection:

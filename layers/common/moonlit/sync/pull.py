@@ -84,11 +84,11 @@ class Puller:
             except EhrError as error:
                 self._fail(run, error)
                 return None
-            self._spend(run)
+            self.spend(run.id)
             retried_once(lambda: self._keep(run, account, page), SyncContended(f"sync run {run.id}"))  # noqa: B023
 
     def _read(self, run: Run, account: Account) -> Page:
-        lane = _LANES.get(run.sync_type, Lane.ON_DEMAND)
+        lane = lane_of(run)
         match run.phase:
             case "changed" if run.changed_since:
                 return self.ehr.changed_since(run.changed_since, run.page, lane)
@@ -115,10 +115,10 @@ class Puller:
         for external_id in page.unreadable:
             logger.warning("ehr_row_unreadable", run_id=str(run.id), external_id=external_id)
 
-    def _spend(self, run: Run) -> None:
+    def spend(self, run_id: UUID) -> None:
         """Count what was asked for the run, also by a worker that is about to be overtaken."""
         with self.begin() as connection:
-            Runs(connection).spend(run.id, self.meter.read())
+            Runs(connection).spend(run_id, self.meter.read())
 
     def _pause(self, run: Run) -> None:
         with self.begin() as connection:
@@ -162,8 +162,19 @@ def _save(connection: sa.Connection, run: Run, page: Page, now: datetime) -> Non
         Sightings(connection, run.account_id).seen(shown, now)
 
 
+def lane_of(run: Run) -> Lane:
+    """Return whose requests those of the run are."""
+    return _LANES.get(run.sync_type, Lane.ON_DEMAND)
+
+
 def open_run(
-    begin: Begin, clock: Clock, system: str, sync_type: str, *, confirm_brake: bool = False
+    begin: Begin,
+    clock: Clock,
+    system: str,
+    sync_type: str,
+    *,
+    confirm_brake: bool = False,
+    night_id: UUID | None = None,
 ) -> tuple[Run, bool]:
     """Open a run of the account of `system`, or join the one that is being pulled: two would fight over the cursor.
 
@@ -177,14 +188,14 @@ def open_run(
         now = clock.now()
         window = Window.around(now.astimezone(practice.zone).date(), practice.settings)
         planned = _planned(account, window, sync_type, now.astimezone(practice.zone))
-        opened = runs.open(replace(planned, brake_confirmed=confirm_brake))
+        opened = runs.open(replace(planned, brake_confirmed=confirm_brake, night_id=night_id))
         if opened:
             return opened, True
         running = runs.pulling(account.id)
         if running and confirm_brake:
             runs.set(running.id, brake_confirmed=True)
     if running is None:  # It was completed in between; the next one has the cursor that it set.
-        return open_run(begin, clock, system, sync_type, confirm_brake=confirm_brake)
+        return open_run(begin, clock, system, sync_type, confirm_brake=confirm_brake, night_id=night_id)
     return running, now - running.touched_at >= SIGN_OF_LIFE
 
 

@@ -50,6 +50,7 @@ class Run:
         window: The days that are known once the pull is complete.
         round: How often the run has begun to read, itself included.
         brake_confirmed: A person said that the run may cancel however much.
+        night_id: What it has in common with the other accounts' runs of the same call, None for a run of its own.
     """
 
     id: UUID
@@ -67,6 +68,7 @@ class Run:
     round_started_at: datetime
     round: int = 1
     brake_confirmed: bool = False
+    night_id: UUID | None = None
 
     @property
     def reads_all(self) -> bool:
@@ -103,6 +105,11 @@ class Runs:
         known = Window(row.window_first, row.window_last) if row.window_first and row.window_last else None
         return Account(row.id, row.system, known, row.synced_through)
 
+    def systems(self) -> list[str]:
+        """Return the system of every account, IntakeQ's first: it is the one that every practice has."""
+        found = self._connection.execute(sa.select(ehr_accounts.c.system)).scalars()
+        return sorted(found, key=lambda system: (system != "intakeq", system))
+
     def pulling(self, account_id: UUID) -> Run | None:
         """Return the account's pull that is not complete yet; there is one at most."""
         return self._run(sync_runs.c.account_id == account_id, sync_runs.c.state == "pulling")
@@ -124,6 +131,7 @@ class Runs:
                 started_at=run.started_at,
                 touched_at=run.touched_at,
                 brake_confirmed=run.brake_confirmed,
+                night_id=run.night_id,
             )
             .on_conflict_do_nothing()
         )
@@ -139,6 +147,15 @@ class Runs:
         if run is None:
             raise NotFound(f"sync run {run_id}")
         return run
+
+    def last_error(self, account_id: UUID) -> str | None:
+        """Return what ended the account's latest run that is over, None when nothing did."""
+        query = sa.select(sync_runs.c.error).where(
+            sync_runs.c.account_id == account_id, sync_runs.c.finished_at.is_not(None)
+        )
+        latest = query.order_by(sync_runs.c.started_at.desc(), sync_runs.c.id).limit(1)
+        error: str | None = self._connection.execute(latest).scalar_one_or_none()
+        return error
 
     def at(self, run: Run) -> bool:
         """Lock the run and return whether it still stands where `run` says: another worker may have moved it on."""
@@ -231,6 +248,7 @@ class Runs:
             round_started_at=row.round_started_at or row.started_at,
             round=row.round,
             brake_confirmed=row.brake_confirmed,
+            night_id=row.night_id,
         )
 
 
@@ -251,10 +269,10 @@ _WOULD_CANCEL = sa.text("""
     select
         count(*) filter (where a.status in ('pending', 'scheduled', 'confirmed')
             and x.applied_hash is distinct from m.content_hash
-            and (m.deleted_in_ehr or m.status in ('cancelled', 'declined'))),
+            and (m.deleted_in_ehr or (m.status in ('cancelled', 'declined') and m.moved_to is null))),
         count(*) filter (where a.status in ('pending', 'scheduled', 'confirmed'))
     from appointment_external_ids x
     join appointments a on a.id = x.appointment_id
     left join ehr_appointments m on m.account_id = x.account_id and m.external_id = x.external_id
-    where x.account_id = :account_id and a."start" >= :first and a."start" < :last
+    where x.account_id = :account_id and x.is_current and a."start" >= :first and a."start" < :last
 """)

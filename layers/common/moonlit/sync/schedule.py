@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -54,9 +55,10 @@ class Schedule:
         """Return how the account's identifiers translate into ours."""
         found = json.loads(self._connection.execute(sql.DIRECTORY, {"system": self._scope.system}).scalar_one())
         return Directory(
-            providers={practitioner: (provider, person) for practitioner, provider, person in found["providers"]},
+            providers=_unambiguous(found["seats"]),
             services=dict(found["services"]),
             instances={(service, payer): instance for service, payer, instance in found["instances"]},
+            seats={(seat[0], seat[1]): (seat[2], seat[3]) for seat in found["seats"] if seat[1] is not None},
         )
 
     def resources(self, patients: Collection[str]) -> set[str]:
@@ -148,6 +150,20 @@ class Schedule:
 
 
 _ROW = len(Row._fields)
+
+
+def _unambiguous(seats: Iterable[tuple[str, str | None, str, str]]) -> dict[str, tuple[str | None, str | None]]:
+    """Return provider and person by practitioner, None for what is not the same in all the practitioner's seats."""
+    providers: defaultdict[str, set[str]] = defaultdict(set)
+    persons: defaultdict[str, set[str]] = defaultdict(set)
+    for practitioner, _, provider, person in seats:
+        providers[practitioner].add(provider)
+        persons[practitioner].add(person)
+    return {each: (_only(providers[each]), _only(persons[each])) for each in providers}
+
+
+def _only(values: Collection[str]) -> str | None:
+    return next(iter(values)) if len(values) == 1 else None
 
 
 def _uuids(texts: Collection[str]) -> str:

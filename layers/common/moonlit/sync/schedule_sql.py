@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from moonlit.sync.systems import SEATS
+
 # What is known for sure: an EHR service that stands for two of our services, or two instances, stands for none.
-DIRECTORY = sa.text("""
+DIRECTORY = sa.text(f"""
     with mapped as (
         select n.external_id, i.service_id, i.payer_id, case when i.retired_at is null then i.id end as instance_id
         from service_instance_integrations n join service_instances i on i.id = n.service_instance_id
@@ -25,9 +27,9 @@ DIRECTORY = sa.text("""
         where payer_id is not null group by external_id, payer_id having count(distinct instance_id) = 1
     )
     select json_build_object(
-        'providers', (
-            select coalesce(json_agg(json_build_array(s.practitioner_id, p.id, p.person_id)), '[]')
-            from provider_intakeq_settings s join providers p on p.id = s.provider_id),
+        'seats', (
+            select coalesce(json_agg(json_build_array(s.practitioner_id, s.location_id, p.id, p.person_id)), '[]')
+            from {SEATS} s join providers p on p.id = s.provider_id where s.system = :system),
         'services', (select coalesce(json_agg(json_build_array(external_id, service_id)), '[]') from services),
         'instances', (
             select coalesce(json_agg(json_build_array(external_id, payer_id, instance_id)), '[]') from instances)
@@ -35,10 +37,10 @@ DIRECTORY = sa.text("""
 """)
 
 # Rows that changed since they were applied: those in the window, and those of visits that are held already. A row
-# that was gone before anybody held it concerns nobody. A visit that is held stays its patient's, whoever the EHR's
-# client seems to be by now.
+# that was gone, or had another id, before anybody held it concerns nobody. A visit that is held stays its patient's,
+# whoever the EHR's client seems to be by now.
 _CHANGED = """
-    select m.*, x.appointment_id, coalesce(a.patient_id, m.patient_id) as visit_patient_id
+    select m.*, x.appointment_id, x.is_current, coalesce(a.patient_id, m.patient_id) as visit_patient_id
     from (
         select external_id from ehr_appointments
         where account_id = :account_id and patient_id = any(cast(:patients as uuid[]))
@@ -51,19 +53,27 @@ _CHANGED = """
     left join appointments a on a.id = x.appointment_id
     where coalesce(a.patient_id, m.patient_id) = any(cast(:patients as uuid[]))
         and x.applied_hash is distinct from m.content_hash
-        and (x.appointment_id is not null or (m.span && tstzrange(:first, :last) and not m.deleted_in_ehr))
+        and (x.appointment_id is not null
+            or (m.span && tstzrange(:first, :last) and not m.deleted_in_ehr and m.moved_to is null))
 """
 
 # Whether a visit was booked here and not only taken over from the EHR.
 _BOOKED_HERE = "exists (select from ehr_writes w where w.appointment_id = {visit} and w.kind = 'book')"
+
+# Whether a row says that its visit has another id by now, and the row of that one is still to come. The EHR changed
+# both at once: what was changed before the last pull began, and stands alone even so, went where no pull looks.
+_MOVES_ON = """(m.moved_to is not null and m.modified_at >= coalesce(
+            (select synced_through from ehr_accounts where id = :account_id), '-infinity')
+        and not exists (
+            select from ehr_appointments n where n.account_id = m.account_id and n.external_id = m.moved_to))"""
 
 RESOURCES = sa.text(f"""
     with changed as materialized ({_CHANGED})
     select string_agg(id::text, ',') from (
         select visit_patient_id as id from changed
         union
-        select p.person_id from provider_intakeq_settings s join providers p on p.id = s.provider_id
-        where s.practitioner_id in (select practitioner_id from changed)
+        select p.person_id from {SEATS} s join providers p on p.id = s.provider_id
+        where s.system = :system and s.practitioner_id in (select practitioner_id from changed)
         union
         select c.resource_id from time_claims c where c.appointment_id in (select appointment_id from changed)
         union
@@ -75,19 +85,21 @@ RESOURCES = sa.text(f"""
 
 WAITING = sa.text(f"""
     with changed as ({_CHANGED}), in_flight as (
-        select appointment_id from ehr_writes
-        where kind in ('cancel', 'reschedule') and state in ('waiting', 'sending', 'unknown')
+        select appointment_id, case when account_id = :account_id then slot_id end as slot_id from ehr_writes
+        where state in ('waiting', 'sending', 'unknown') and (kind in ('cancel', 'reschedule') or move is not null)
     )
     select json_agg(json_build_array(
         m.external_id, m.content_hash, m.visit_patient_id, m.visit_patient_id = m.patient_id is true,
         m.client_id, m.practitioner_id, m.ehr_service_id,
         floor(extract(epoch from lower(m.span)) * 1000), floor(extract(epoch from upper(m.span)) * 1000),
         m.status, m.deleted_in_ehr, floor(extract(epoch from m.modified_at) * 1000),
-        m.meeting_url, m.location_name, m.place_of_service,
+        m.meeting_url, m.location_name, m.place_of_service, m.location_id,
+        exists (select from in_flight where slot_id = m.external_id),
         a.id, a.patient_id, a.provider_id, a.rendering_provider_id, a.service_id, a.service_instance_id, a.payer_id,
         a.modality, floor(extract(epoch from a."start") * 1000), floor(extract(epoch from a."end") * 1000),
         a.status, a.deleted_in_ehr, floor(extract(epoch from a.ehr_modified_at) * 1000), a.meeting_url,
-        a.location_info, a.id in (select appointment_id from in_flight), {_BOOKED_HERE.format(visit="a.id")}))::text
+        a.location_info, a.id in (select appointment_id from in_flight), {_BOOKED_HERE.format(visit="a.id")},
+        m.is_current, {_MOVES_ON}))::text
     from changed m left join appointments a on a.id = m.appointment_id
 """)
 
@@ -120,6 +132,7 @@ UPDATE = sa.text(f"""
         status_reason = case when a.status = v.status then a.status_reason end,
         deleted_in_ehr = v.deleted_in_ehr, meeting_url = v.meeting_url, location_info = v.location_info,
         ehr_modified_at = to_timestamp(v.modified_ms / 1000.0), updated_at = :now,
+        co_visit = a.co_visit and v.rendering_provider_id is not null,
         sequence = a.sequence + (a."start" <> to_timestamp(v.start_ms / 1000.0) or a.status <> v.status)::integer
     from {_VISITS}
     where a.id = v.id
@@ -154,9 +167,7 @@ PROTECT = sa.text(f"""
         from {_CLAIMS}
         join appointments a on a.id = v.id
         left join services s on s.id = a.service_id
-        left join providers attending on attending.id = a.rendering_provider_id and exists (
-            select from supervision_relationships r where r.resident_id = a.provider_id
-                and r.attending_id = a.rendering_provider_id and r.level = 'co_visit_required')
+        left join providers attending on attending.id = a.rendering_provider_id and a.co_visit
         cross join lateral (
             select tstzrange(
                 a."start" - make_interval(mins => coalesce(s.buffer_before_minutes, 0)),
@@ -195,8 +206,13 @@ APPLIED = sa.text("""
     where x.account_id = :account_id and x.external_id = r.external_id
 """)
 
+# A patient whom only another EHR knows is no more up to date than before.
 REFRESHED = sa.text("""
     update patients set last_practiceq_sync_at = :now where id = any(cast(:patients as uuid[]))
+        and case cast(:system as text)
+            when 'intakeq' then intakeq_client_id is not null or athena_patient_id is null
+            else athena_patient_id is not null or intakeq_client_id is null
+        end
 """)
 
 ACTIVITY = sa.text("""
@@ -210,7 +226,8 @@ COUNT = sa.text("""
         select a.patient_id, count(*) as visits from appointments a
         where a.patient_id = any(cast(:patients as uuid[])) and a."start" >= :first and a."start" < :last
             and exists (
-                select from appointment_external_ids x where x.appointment_id = a.id and x.account_id = :account_id)
+                select from appointment_external_ids x
+                where x.appointment_id = a.id and x.account_id = :account_id and x.is_current)
         group by a.patient_id) held
 """)
 

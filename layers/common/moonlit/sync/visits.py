@@ -7,7 +7,7 @@ thousands of rows in a night, so they are plain tuples; identifiers are text, in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -22,7 +22,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class Row(NamedTuple):
     """A row of the mirror that is matched to a patient, or held as a visit of theirs.
 
-    `is_theirs` says that the EHR's client is still that patient.
+    `is_theirs` says that the EHR's client is still that patient, `awaited` that a reschedule of ours is on its way to
+    this id.
     """
 
     external_id: str
@@ -40,13 +41,16 @@ class Row(NamedTuple):
     meeting_url: str | None
     location_name: str | None
     place_of_service: str | None
+    location_id: str | None = None
+    awaited: bool = False
 
 
 class Held(NamedTuple):
     """The visit that we hold under a row's external id.
 
     `in_flight` says that a cancellation or reschedule of ours is on its way to the EHR, `booked_here` that the visit
-    did not come from there.
+    did not come from there. Where a reschedule gives the visit a new id, `is_current` says that the row's is not an old
+    one, `moves_on` that the row names a new one which nobody has seen yet.
     """
 
     appointment_id: str
@@ -66,6 +70,8 @@ class Held(NamedTuple):
     location_info: dict[str, Any] | None
     in_flight: bool
     booked_here: bool
+    is_current: bool = True
+    moves_on: bool = False
 
 
 class Visit(NamedTuple):
@@ -89,14 +95,26 @@ class Directory:
     """How the EHR's identifiers translate into ours, where they do so without doubt.
 
     Attributes:
-        providers: Provider and person by practitioner.
+        providers: Provider and person by practitioner; None for what differs between the practitioner's seats.
         services: Service by EHR service.
         instances: Live service instance by EHR service and payer.
+        seats: Provider and person by practitioner and location, where a practitioner has a seat in each.
     """
 
-    providers: Mapping[str, tuple[str, str]]
+    providers: Mapping[str, tuple[str | None, str | None]]
     services: Mapping[str, str]
     instances: Mapping[tuple[str, str], str]
+    seats: Mapping[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def giver(self, row: Row) -> tuple[str | None, str | None]:
+        """Return the provider who gives the row's visit, and the person; None for what cannot be told."""
+        practitioner = row.practitioner_id or ""
+        return self.seats.get((practitioner, row.location_id or "")) or self.providers.get(practitioner, (None, None))
+
+    def persons(self) -> dict[str, str]:
+        """Return the person behind each provider."""
+        pairs = [*self.providers.values(), *self.seats.values()]
+        return {provider: person for provider, person in pairs if provider and person}
 
 
 class Outcome(StrEnum):
@@ -105,7 +123,7 @@ class Outcome(StrEnum):
     NEW = "new"
     UPDATED = "updated"
     UNCHANGED = "unchanged"
-    WAITS = "waits"  # A write of ours is under way; the row is looked at again after it.
+    WAITS = "waits"  # A write of ours is under way, or the rest of a move to be seen; the row is looked at again later.
 
 
 def milliseconds(instant: datetime) -> int:
@@ -122,7 +140,7 @@ def location_info(name: str | None, place_of_service: str | None) -> dict[str, A
 
 def visit(row: Row, held: Held | None, directory: Directory) -> Visit:
     """Return what the visit is once `row` has been applied over `held`."""
-    provider_id = directory.providers.get(row.practitioner_id or "", (None, None))[0]
+    provider_id, _ = directory.giver(row)
     place = location_info(row.location_name, row.place_of_service)
     ours = held or _NOTHING
     ehr_service_id = row.ehr_service_id or ""
@@ -145,9 +163,13 @@ def visit(row: Row, held: Held | None, directory: Directory) -> Visit:
 def outcome(row: Row, held: Held | None, wanted: Visit) -> Outcome:
     """Return what applying `row`, which asks for `wanted`, does to the visit that is `held`."""
     if held is None:
+        if row.awaited:
+            return Outcome.WAITS
         # A visit that was gone before we ever saw it is none of the patient's.
         return Outcome.UNCHANGED if row.deleted else Outcome.NEW
-    if held.in_flight:
+    if not held.is_current:
+        return Outcome.UNCHANGED
+    if held.in_flight or held.moves_on:
         return Outcome.WAITS
     if not row.deleted and held.modified_ms is not None and row.modified_ms < held.modified_ms:
         return Outcome.UNCHANGED

@@ -6,14 +6,15 @@ from functools import cache
 
 from moonlit import wiring
 from moonlit.queues import SqsQueue
-from moonlit.settings import IntakeqSettings, QueueSettings, intakeq_secret, load
+from moonlit.settings import QueueSettings, intakeq_secret, load
 from moonlit.sync.fan_out import FanOut
 from moonlit.sync.nightly import Nightly
+from moonlit.sync.nights import Nights
 from moonlit.sync.organizations import Organizations
 from moonlit.sync.pull import Meter, Puller
 from moonlit.sync.resume import SyncQueues
 from moonlit.sync.runs import Runs
-from moonlit.sync.webhook import SOURCE, Applier, Receiver
+from moonlit.sync.webhook import Applier, Receiver
 
 
 @cache
@@ -30,22 +31,21 @@ def queue(name: str) -> SqsQueue:
 
 
 @cache
-def nightly() -> Nightly:
-    """Return the nightly sync of IntakeQ."""
-    # httpx is slow to import: only who talks to an EHR pays.
+def nightly(system: str) -> Nightly:
+    """Return the nightly sync of the system's account."""
     from moonlit.ehr.budget import DatabaseBudget
-    from moonlit.ehr.intakeq import open_account
 
     begin, clock, time_left = wiring.begin(), wiring.clock(), wiring.deadline.seconds_left
     with begin() as connection:
-        account = Runs(connection).account(system=SOURCE)
+        account = Runs(connection).account(system=system)
     meter = Meter(DatabaseBudget(begin, account.id, clock))
-    settings = load(IntakeqSettings)
-    ehr = open_account(
-        settings.base_url, intakeq_secret().api_key, budget=meter, zone=wiring.practice_zone(), time_left=time_left
-    )
-    puller = Puller(begin, clock, ehr, meter, time_left)
-    return Nightly(SOURCE, puller, FanOut(begin, clock, queue("sync_url")), queue("pull_url"))
+    puller = Puller(begin, clock, wiring.ehr_with(account.id, meter), meter, time_left)
+    return Nightly(system, puller, FanOut(begin, clock, queue("sync_url")), queue("pull_url"))
+
+
+def nights() -> Nights:
+    """Return the nightly syncs of all accounts."""
+    return Nights(wiring.begin(), nightly)
 
 
 @cache

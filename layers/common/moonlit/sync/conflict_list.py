@@ -1,0 +1,67 @@
+"""The conflicts that wait for people: visits of ours that the EHR's calendar contradicts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from moonlit.db.tables import ehr_accounts, schedule_conflicts
+from moonlit.web import cursors
+from moonlit.web.models import Model
+
+
+class ConflictAnswer(Model):
+    """A visit of ours, and the row of an EHR that lies over it."""
+
+    conflict_id: UUID
+    appointment_id: UUID
+    system: Literal["intakeq", "athena"]
+    external_id: str
+    created_at: datetime
+    state: Literal["open", "resolved"]
+
+
+class ConflictList(Model):
+    """A page of conflicts, the oldest first."""
+
+    items: list[ConflictAnswer]
+    next_cursor: str | None
+
+
+def open_page(connection: sa.Connection, zone: ZoneInfo, *, limit: int, after: str | None) -> ConflictList:
+    """Return a page of the open conflicts, instants in `zone`; `after` is the cursor of the page before.
+
+    Raises:
+        RequestValidationError: `after` is no cursor of this list.
+    """
+    place = (schedule_conflicts.c.created_at, schedule_conflicts.c.id)
+    query = (
+        sa.select(schedule_conflicts, ehr_accounts.c.system)
+        .join(ehr_accounts, ehr_accounts.c.id == schedule_conflicts.c.account_id)
+        .where(schedule_conflicts.c.state == "open")
+        .order_by(*place)
+        .limit(limit + 1)
+    )
+    if after:
+        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
+    rows = connection.execute(query).all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return ConflictList(
+        items=[_answer(row, zone) for row in rows[:limit]],
+        next_cursor=cursors.written((last.created_at, last.id)) if last else None,
+    )
+
+
+def _answer(row: sa.Row[tuple[object, ...]], zone: ZoneInfo) -> ConflictAnswer:
+    return ConflictAnswer(
+        conflict_id=row.id,
+        appointment_id=row.appointment_id,
+        system=row.system,
+        external_id=row.external_id,
+        created_at=row.created_at.astimezone(zone),
+        state=row.state,
+    )
