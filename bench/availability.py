@@ -117,9 +117,9 @@ class _Accumulated:
         self._work = work
         self._milliseconds = 0.0
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
         start = perf_counter()
-        result = self._work(*arguments)
+        result = self._work(*arguments, **named)
         self._milliseconds += (perf_counter() - start) * 1000
         return result
 

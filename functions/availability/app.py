@@ -90,6 +90,7 @@ def availability(  # noqa: PLR0917  # Query parameters, by name.
         modality=modality,
         location_id=location_id,
         own=Own(hold_id, appointment_id),
+        with_room=True,
     )
     with wiring.begin()() as connection:
         text = widget.availability(connection, request, wiring.clock().now())

@@ -1,126 +1,94 @@
-"""Slots agree with an oracle that looks at every minute, over zones, clock changes, buffers and busy time."""
+"""Slots agree with an oracle that looks at every minute, over zones, clock changes, and everything that takes time."""
 
 from __future__ import annotations
 
+import ast
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from math import ceil
+from pathlib import Path
+from random import Random
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moonlit.availability.hours import Hours, expand, merge, subtract
-from moonlit.availability.slots import Bounds, Diary, Visit, allowed_starts, local_day, ticks
-from tests.unit.availability.oracle import Case, Window, free_starts
+from moonlit.availability.slots import local_day
+from moonlit.availability.use_cases import free_slots, inquire
+from tests.unit.availability import oracle
+from tests.unit.availability.oracle import Case, Person, Term, Window, free_starts
+from tests.unit.availability.scenes import DAYS_OF_CHANGE, NAMES, MemoryStore, request, scene
 
-# A skipped and a repeated hour, half-hour offsets, half-hour changes, a change at midnight, and no change at all.
-DAYS_OF_CHANGE = {
-    "America/Denver": [date(2026, 3, 8), date(2026, 11, 1)],
-    "Australia/Lord_Howe": [date(2026, 4, 5), date(2026, 10, 4)],
-    "America/St_Johns": [date(2026, 3, 8), date(2026, 11, 1)],
-    "Africa/Cairo": [date(2026, 4, 24), date(2026, 10, 30)],
-    "Asia/Kathmandu": [date(2026, 6, 1)],
-    "America/Phoenix": [date(2026, 6, 1)],
-}
-
-minutes_of_day = st.integers(0, 287).map(lambda n: n * 5)
+EXAMPLES = 2_000 // len(DAYS_OF_CHANGE) + 1
 
 
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    zone = draw(st.sampled_from(sorted(DAYS_OF_CHANGE)))
-    change = draw(st.sampled_from(DAYS_OF_CHANGE[zone]))
-    first = change + timedelta(days=draw(st.integers(-1, 0)))
-    last = first + timedelta(days=draw(st.integers(0, 1)))
-    noon = datetime.combine(change, datetime.min.time(), UTC) + timedelta(hours=12)
-    weekdays = st.integers(-2, 2).map(lambda n: (change + timedelta(days=n)).weekday())
-    valid = st.one_of(st.none(), st.integers(-1, 1).map(lambda n: change + timedelta(days=n)))
-    windows = draw(
-        st.lists(
-            st.builds(
-                Window,
-                weekdays,
-                minutes_of_day,
-                st.one_of(minutes_of_day, st.just(1440)),
-                valid_from=valid,
-                valid_to=valid,
-            ),
-            min_size=1,
-            max_size=4,
-        )
-    )
-    busy = draw(
-        st.lists(
-            st.tuples(st.integers(-24 * 60, 36 * 60), st.integers(1, 300)).map(
-                lambda pair: (noon + timedelta(minutes=pair[0]), noon + timedelta(minutes=pair[0] + pair[1]))
-            ),
-            max_size=4,
-        )
-    )
-    return Case(
-        zone=zone,
-        asked_zone=draw(st.sampled_from([zone, zone, "Pacific/Kiritimati", "Pacific/Midway", "UTC"])),
-        windows=windows,
-        busy=busy,
-        length=draw(st.integers(1, 30).map(lambda n: n * 5)),
-        before=draw(st.sampled_from([0, 0, 5, 10, 45])),
-        after=draw(st.sampled_from([0, 0, 5, 10, 45])),
-        grid=draw(st.sampled_from([5, 10, 15, 20, 25, 30, 60])),
-        now=noon - timedelta(minutes=draw(st.integers(0, 3000))),
-        notice=draw(st.sampled_from([0, 30, 120, 1440])),
-        horizon_end=noon + timedelta(minutes=draw(st.integers(0, 4000))),
-        first=first,
-        last=last,
-        full_days=draw(st.lists(st.sampled_from([first, last]), max_size=1)) if draw(st.booleans()) else [],
-    )
+def computed(case: Case) -> dict[int, list[str]]:
+    store = MemoryStore(case)
+    found = free_slots(store, inquire(store, request(case), case.now))
+    assert not any(start % 60 for start in found)
+    return {start // 60: [NAMES[who] for who in providers] for start, providers in found.items()}
 
 
-def computed(case: Case) -> list[datetime]:
-    bounds = Bounds(
-        first=case.first,
-        last=case.last,
-        zone=case.asked_zone,
-        earliest=ceil((case.now + timedelta(minutes=case.notice)).timestamp()),
-        until=int(case.horizon_end.timestamp()),
-        grid=case.grid * 60,
-    )
-    diary = Diary(
-        zone=case.zone,
-        hours=[Hours(w.weekday, w.start * 60, w.end * 60, case.zone, w.valid_from, w.valid_to) for w in case.windows],
-        busy=[(int(start.timestamp()), int(end.timestamp())) for start, end in case.busy],
-        full_days=case.full_days,
-        synced_until=int(case.horizon_end.timestamp()),
-    )
-    visit = Visit(case.length * 60, case.before * 60, case.after * 60)
-    return [
-        datetime.fromtimestamp(start, UTC) for start in ticks(allowed_starts(diary, visit, bounds), case.zone, bounds)
-    ]
-
-
-@settings(max_examples=300, deadline=None)
-@given(cases())
-def test_slots_are_those_that_a_look_at_every_minute_finds(case: Case) -> None:
+# One seed makes a whole scene: to draw each part of it would take longer than to judge it.
+@pytest.mark.parametrize("zone", sorted(DAYS_OF_CHANGE))
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(random=st.randoms(use_true_random=True))
+def test_slots_are_those_that_a_look_at_every_minute_finds(zone: str, random: Random) -> None:
+    case = scene(random, zone)
     assert computed(case) == free_starts(case)
 
 
+def test_the_oracle_knows_nothing_of_what_it_judges() -> None:
+    tree = ast.parse(Path(oracle.__file__).read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported == {"__future__", "dataclasses", "datetime", "functools", "zoneinfo"}
+
+
+NOBODY = Person(
+    zone="America/Denver",
+    windows=[],
+    busy=[],
+    time_off=[],
+    visits=[],
+    cap=None,
+    synced_through=date(2027, 1, 1),
+    open_slots=None,
+    contract=Term(date(2026, 1, 1), None),
+)
+# A Wednesday in Denver on which nobody works.
+QUIET = Case(
+    practice_zone="America/Denver",
+    asked_zone="America/Denver",
+    resident=NOBODY,
+    attending=NOBODY,
+    length=60,
+    before=0,
+    after=0,
+    grid=60,
+    now=datetime(2026, 6, 1, tzinfo=UTC),
+    notice=0,
+    is_staff=False,
+    horizon_days=30,
+    rooms=None,
+    first=date(2026, 6, 10),
+    last=date(2026, 6, 10),
+)
+
+
 def test_a_window_of_two_days_before_reaches_into_a_day_that_is_asked_for_from_afar() -> None:
-    # In Kiritimati the 10th begins at 03:00 of Denver's 9th; the provider works from the 8th, 20:00, on.
-    case = Case(
-        zone="America/Denver",
-        asked_zone="Pacific/Kiritimati",
-        windows=[Window(date(2026, 6, 8).weekday(), 20 * 60, 19 * 60)],
-        busy=[],
-        length=60,
-        before=0,
-        after=0,
-        grid=60,
-        now=datetime(2026, 6, 1, tzinfo=UTC),
-        notice=0,
-        horizon_end=datetime(2026, 7, 1, tzinfo=UTC),
-        first=date(2026, 6, 10),
-        last=date(2026, 6, 10),
+    # In Kiritimati the 10th begins at 03:00 of Denver's 9th; the provider works from the 8th, a Monday, 20:00, on.
+    working = replace(NOBODY, windows=[Window("America/Denver", 0, 20 * 60, 19 * 60)])
+    case = replace(QUIET, asked_zone="Pacific/Kiritimati", resident=working)
+    assert computed(case) == free_starts(case) != {}
+
+
+def test_a_contract_until_the_end_of_time_is_one_without_an_end() -> None:
+    working = replace(
+        NOBODY, windows=[Window("America/Denver", 2, 9 * 60, 12 * 60)], contract=Term(date(2026, 1, 1), date.max)
     )
-    assert computed(case) == free_starts(case) != []
+    assert len(computed(replace(QUIET, resident=working))) == 3
 
 
 def test_a_skipped_hour_has_no_slots_and_a_repeated_one_has_two_of_each() -> None:

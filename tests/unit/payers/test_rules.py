@@ -16,16 +16,18 @@ from moonlit.payers.rules import (
     Excluded,
     Payer,
     Provider,
+    Roster,
     Supervision,
     Via,
     Wish,
     acceptance,
     eligible_providers,
+    standings,
 )
 
 TODAY = date(2026, 12, 1)
 PAYER = Payer(UUID(int=1), "Cedar Health", "private", "approved")
-ANN, BEN = UUID(int=2), UUID(int=3)
+ANN, BEN, CORA = UUID(int=2), UUID(int=3), UUID(int=4)
 WISH = Wish("UT", is_intake=False)
 
 
@@ -44,6 +46,7 @@ def provider(provider_id: UUID, **changes: object) -> Provider:
         active=True,
         accepting_new_patients=True,
         max_daily=None,
+        modalities=frozenset({"telehealth"}),
         has_mapping=True,
         synced_through=day(90),
     )
@@ -83,10 +86,10 @@ def found(
     wish: Wish = WISH,
     payer: Payer = PAYER,
     on: date = TODAY,
+    only: tuple[UUID, ...] = (),
 ) -> tuple[dict[UUID, Basis | None], Counter[Excluded]]:
-    eligible, excluded = eligible_providers(
-        payer, {p.id: p for p in providers}, contracts, supervision or [], wish, today=TODAY, first=on, last=on
-    )
+    roster = Roster(payer, {p.id: p for p in providers}, contracts, supervision or [])
+    eligible, excluded = eligible_providers(roster, wish, today=TODAY, first=on, last=on, only=only)
     return {one.provider.id: one.basis_on(on) for one in eligible}, excluded
 
 
@@ -102,6 +105,8 @@ def found(
         ({"interpreter_ok": True}, Wish("UT", is_intake=False, language="es"), Excluded.LANGUAGE),
         ({}, Wish("UT", is_intake=False, language="es", interpreter=True), Excluded.LANGUAGE),
         ({"interpreter_ok": True}, Wish("UT", is_intake=False, language="es", interpreter=True), None),
+        ({}, Wish("UT", is_intake=False, modality="in_person"), Excluded.MODALITY),
+        ({}, Wish("UT", is_intake=False, modality="telehealth"), None),
         ({"has_mapping": False}, WISH, Excluded.NO_SERVICE_MAPPING),
         ({"synced_through": None}, WISH, Excluded.NOT_SYNCED),
     ],
@@ -109,7 +114,15 @@ def found(
 def test_each_filter_names_whom_it_removed(changes: dict[str, object], wish: Wish, reason: Excluded | None) -> None:
     accepted = Contract(BEN, day(-1), None)  # Keeps the payer accepted whatever becomes of Ann.
     people, excluded = found(
-        [provider(ANN, **changes), provider(BEN, languages=("en", "es"), states=frozenset({"UT", "ID"}))],
+        [
+            provider(ANN, **changes),
+            provider(
+                BEN,
+                languages=("en", "es"),
+                states=frozenset({"UT", "ID"}),
+                modalities=frozenset({"telehealth", "in_person"}),
+            ),
+        ],
         [Contract(ANN, day(-1), None), accepted],
         wish=wish,
     )
@@ -135,16 +148,15 @@ def test_a_contract_of_ones_own_wins_over_supervision_and_supervision_ends_with_
 
 
 def test_an_inactive_attending_lends_nothing_and_the_lighter_supervision_comes_first() -> None:
-    cora = UUID(int=4)
-    contracts = [Contract(BEN, day(-3), None), Contract(cora, day(-3), None)]
+    contracts = [Contract(BEN, day(-3), None), Contract(CORA, day(-3), None)]
     lent = [
         Supervision(ANN, BEN, co_visit=True, first=day(-5), last=None),
-        Supervision(ANN, cora, co_visit=False, first=day(-5), last=None),
+        Supervision(ANN, CORA, co_visit=False, first=day(-5), last=None),
     ]
-    people, _ = found([provider(ANN), provider(BEN), provider(cora)], contracts, lent)
+    people, _ = found([provider(ANN), provider(BEN), provider(CORA)], contracts, lent)
     assert (basis := people[ANN]) is not None
-    assert basis.attending_id == cora
-    people, excluded = found([provider(ANN), provider(BEN), provider(cora, active=False)], contracts, lent[1:])
+    assert basis.attending_id == CORA
+    people, excluded = found([provider(ANN), provider(BEN), provider(CORA, active=False)], contracts, lent[1:])
     assert ANN not in people
     assert excluded[Excluded.NO_CONTRACT] == 1
 
@@ -158,3 +170,83 @@ def test_everyone_active_sees_self_payers() -> None:
 def test_a_payer_that_is_not_accepted_removes_everyone() -> None:
     people, excluded = found([provider(ANN), provider(BEN)], [Contract(ANN, day(40), None)], on=day(41))
     assert (people, excluded) == ({}, {Excluded.PAYER_NOT_ACCEPTED: 2})
+
+
+CONTRACTS = [Contract(BEN, day(-3), None), Contract(CORA, day(-3), None)]
+
+
+def lent_by(attending: UUID, *, co_visit: bool, first: int = -5, last: int | None = None) -> Supervision:
+    return Supervision(ANN, attending, co_visit, day(first), None if last is None else day(last))
+
+
+@pytest.mark.parametrize(
+    ("changes", "wish", "reason"),
+    [
+        ({"states": frozenset({"ID"})}, WISH, Excluded.NOT_LICENSED),
+        ({"states": frozenset({"ID"})}, Wish(None, is_intake=False), None),
+        ({"modalities": frozenset()}, Wish("UT", is_intake=False, modality="telehealth"), Excluded.MODALITY),
+        ({"modalities": frozenset()}, WISH, None),
+        ({"synced_through": None}, WISH, Excluded.NOT_SYNCED),
+        ({"accepting_new_patients": False}, Wish("UT", is_intake=True), None),
+        ({"has_mapping": False}, WISH, None),
+        ({"languages": ()}, Wish("UT", is_intake=False, language="en"), None),
+    ],
+)
+def test_an_attending_must_meet_what_their_presence_needs_and_nothing_when_they_only_sign(
+    changes: dict[str, object], wish: Wish, reason: Excluded | None
+) -> None:
+    people = [provider(ANN), provider(BEN, **changes)]
+    joined, excluded = found(people, CONTRACTS, [lent_by(BEN, co_visit=True)], wish=wish)
+    assert (ANN in joined) is (reason is None)
+    assert reason is None or excluded[reason] >= 1
+    signed, _ = found(people, CONTRACTS, [lent_by(BEN, co_visit=False)], wish=wish)
+    assert signed[ANN] == Basis(Via.SUPERVISION, day(-3), None, BEN, co_visit=False)
+
+
+def test_an_attending_who_cannot_come_leaves_the_visit_to_one_who_can() -> None:
+    people = [provider(ANN), provider(BEN, states=frozenset()), provider(CORA)]
+    both = [lent_by(BEN, co_visit=True), lent_by(CORA, co_visit=True)]
+    joined, excluded = found(people, CONTRACTS, both)
+    assert (basis := joined[ANN]) is not None
+    assert basis.attending_id == CORA
+    assert excluded == {Excluded.NOT_LICENSED: 1}  # Ben for himself.
+
+
+def test_supervision_that_ends_before_the_attendings_contract_begins_is_no_ground() -> None:
+    over = lent_by(BEN, co_visit=False, first=-9, last=-4)  # Ben's contract began a day later.
+    roster = Roster(PAYER, {ANN: provider(ANN), BEN: provider(BEN)}, CONTRACTS, [over])
+    eligible, excluded = eligible_providers(roster, WISH, today=TODAY, first=day(-10), last=day(10))
+    assert [one.provider.id for one in eligible] == [BEN]
+    assert excluded == {Excluded.NO_CONTRACT: 1}
+
+
+def test_nobody_supervises_themselves_under_another_id() -> None:
+    people, excluded = found([provider(ANN, person_id=BEN), provider(BEN)], CONTRACTS, [lent_by(BEN, co_visit=False)])
+    assert set(people) == {BEN}
+    assert excluded == {Excluded.NO_CONTRACT: 1}
+
+
+def test_two_ids_of_one_person_stand_each_on_their_own_grounds() -> None:
+    two = [provider(ANN, person_id=ANN), provider(CORA, person_id=ANN, states=frozenset({"ID"})), provider(BEN)]
+    held = [*CONTRACTS, Contract(ANN, day(-1), None)]
+    assert set(found(two, held)[0]) == {ANN, BEN}
+    assert set(found(two, held, wish=Wish("ID", is_intake=False))[0]) == {CORA}
+
+
+def test_who_is_not_asked_for_is_neither_offered_nor_counted() -> None:
+    people = [provider(ANN), provider(BEN), provider(CORA, active=False)]
+    assert found(people, CONTRACTS, only=(BEN,)) == ({BEN: Basis(Via.CONTRACT, day(-3), None)}, {})
+    assert found(people, CONTRACTS, only=(CORA,)) == ({}, {Excluded.INACTIVE: 1})
+    assert found(people, [], only=(ANN,)) == ({}, {Excluded.PAYER_NOT_ACCEPTED: 1})
+
+
+def test_everyone_has_a_standing_with_grounds_or_with_a_reason_but_never_both() -> None:
+    people = [provider(ANN), provider(BEN), provider(CORA, active=False)]
+    roster = Roster(PAYER, {p.id: p for p in people}, CONTRACTS, [lent_by(BEN, co_visit=True, last=2)])
+    seen = {
+        offset: [(one.reason, [basis.via for basis in one.bases]) for one in standings(
+            roster, WISH, today=TODAY, first=day(offset), last=day(offset))]
+        for offset in (2, 3)
+    }  # fmt: skip
+    assert seen[2] == [(None, [Via.SUPERVISION]), (None, [Via.CONTRACT]), (Excluded.INACTIVE, [])]
+    assert seen[3] == [(Excluded.NO_CONTRACT, []), (None, [Via.CONTRACT]), (Excluded.INACTIVE, [])]

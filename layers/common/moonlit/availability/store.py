@@ -1,7 +1,6 @@
 """What availability reads: one statement for the facts, one for hours, one for everything that takes time.
 
-PostgreSQL aggregates and Python parses one text: reading instants row by row through the driver costs 18 µs a row,
-and a month of a practice has ten thousand.
+One more for open slots and one for rooms, where the providers or the service have to do with such.
 """
 
 from __future__ import annotations
@@ -10,7 +9,8 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import batched
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -18,102 +18,14 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from moonlit.availability.hours import Hours, Span
-from moonlit.payers.rules import Contract, Payer, Provider, Supervision
+from moonlit.availability.slots import OpenSlot
+from moonlit.availability.sql import BUSY_SPANS, FACTS, HOURS, OPEN_SLOT_AT, OPEN_SLOTS, ROOMS, VISITS_A_DAY
+from moonlit.ehr.port import TRAITS
+from moonlit.payers.rules import Contract, Payer, Provider, Roster, Supervision
 
-# Keyed by the system whose calendar it is; `practiceq` is `intakeq` since the loader.
-_FACTS = sa.text("""
-select json_build_object(
-  'practice', (select json_build_object('timezone', timezone, 'settings', settings)
-               from practice_settings),
-  'payer', (select json_build_object('id', id, 'name', name, 'type', type, 'status_code', status_code)
-            from payers where id = :payer_id),
-  'service', (select row_to_json(s) from services s where s.id = :service_id and s.is_active),
-  'contracts', (select coalesce(json_agg(json_build_array(provider_id, effective_date, end_date)), '[]')
-                from provider_payer_networks
-                where payer_id = :payer_id and status = 'active' and effective_date is not null),
-  'supervision', (select coalesce(json_agg(json_build_array(
-                           resident_id, attending_id, level = 'co_visit_required', effective_date, end_date)), '[]')
-                  from supervision_relationships where payer_id is null or payer_id = :payer_id),
-  'providers', (select coalesce(json_agg(json_build_array(
-                         p.id, p.name, p.person_id, p.license_states, p.native_langs, p.interpreter_ok, p.active,
-                         p.accepting_new_patients, p.max_daily_appointments, p.timezone, p.ehr_system,
-                         a.window_last, m.external_id, m.service_instance_id)
-                       order by p.id), '[]')
-                from providers p
-                left join ehr_accounts a on a.system = p.ehr_system
-                left join lateral (
-                  select x.external_id, x.service_instance_id
-                  from service_instances i
-                  join service_instance_integrations x on x.service_instance_id = i.id and x.system = p.ehr_system
-                  where (:service_id is null or i.service_id = :service_id)
-                    and i.payer_id = :payer_id and i.retired_at is null
-                  order by i.id limit 1) m on true)
-)::text
-""").bindparams(sa.bindparam("payer_id", type_=sa.UUID), sa.bindparam("service_id", type_=sa.UUID))
-
-_HOURS = sa.text("""
-select json_build_object(
-  'hours', (select coalesce(json_agg(json_build_array(
-                     provider_id, weekday, "start", "end", timezone, valid_from, valid_to)), '[]')
-            from provider_hours
-            where provider_id = any(:provider_ids) and modality = :modality
-              and (:location_id is null or location_id = :location_id)),
-  'time_off', (select coalesce(json_agg(json_build_array(
-                        p.id, extract(epoch from o."start")::bigint, extract(epoch from o."end")::bigint)), '[]')
-               from provider_time_off o
-               join providers colleague on colleague.id = o.provider_id
-               join providers p on p.person_id = colleague.person_id
-               where p.id = any(:provider_ids) and o."end" > :start and o."start" < :end)
-)::text
-""").bindparams(sa.bindparam("provider_ids", type_=sa.ARRAY(sa.UUID)), sa.bindparam("location_id", type_=sa.UUID))
-
-# Every claim on the persons' time, and every active row of the EHR's calendar, matched or not, over all their ids; but
-# not the caller's own hold and visit, nor holds that ran out. The systems are joined one by one: otherwise the planner
-# would take the seats for a single one, and read the calendar again for each of them.
-_BUSY = """
-with seats as (
-  select e.id account_id, s.practitioner_id, p.person_id from providers p
-  join provider_intakeq_settings s on s.provider_id = p.id join ehr_accounts e on e.system = 'intakeq'
-  union
-  select e.id, s.athena_provider_id, p.person_id from providers p
-  join provider_athena_settings s on s.provider_id = p.id join ehr_accounts e on e.system = 'athena'
-)
-select person_id, {columns} from (
-  select c.resource_id person_id, c.span, coalesce(a.start, h.start) starts_at
-  from time_claims c
-  left join appointment_holds h on h.id = c.hold_id left join appointments a on a.id = c.appointment_id
-  where c.resource_kind = 'person' and c.resource_id = any(:person_ids) and c.span && tstzrange(:start, :end)
-    and (c.hold_id is null or h.expires_at > :now)
-    and (:hold_id is null or c.hold_id is distinct from :hold_id)
-    and (:appointment_id is null or c.appointment_id is distinct from :appointment_id)
-  union all
-  select seats.person_id, m.span, lower(m.span)
-  from ehr_appointments m
-  join seats on seats.account_id = m.account_id and seats.practitioner_id = m.practitioner_id
-    and seats.person_id = any(:person_ids)
-  left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
-  where m.span && tstzrange(:start, :end) and m.status in ('scheduled', 'confirmed') and not m.deleted_in_ehr
-    and (:appointment_id is null or x.appointment_id is distinct from :appointment_id) {unmatched}
-) busy group by {groups}
-"""
-_TYPES = (
-    sa.bindparam("person_ids", type_=sa.ARRAY(sa.UUID)),
-    sa.bindparam("hold_id", type_=sa.UUID),
-    sa.bindparam("appointment_id", type_=sa.UUID),
-    sa.bindparam("start", type_=sa.DateTime(timezone=True)),
-    sa.bindparam("end", type_=sa.DateTime(timezone=True)),
-)
-_SPAN = "extract(epoch from lower(span))::bigint || ' ' || extract(epoch from upper(span))::bigint"
-_BUSY_SPANS = sa.text(_BUSY.format(columns=f"string_agg({_SPAN}, ' ')", unmatched="", groups="person_id")).bindparams(
-    *_TYPES
-)
-_VISITS_A_DAY = sa.text(
-    _BUSY.format(
-        columns="(starts_at at time zone :zone)::date as day, count(*)",
-        unmatched="and x.appointment_id is null",  # A matched one is counted by its claim.
-        groups="person_id, day",
-    )
-).bindparams(*_TYPES)
+SLOTS_KEEP = timedelta(hours=24)  # Open slots that were read longer ago are not offered any more.
+ANY_REASON = "-1"  # In place of a service: the slot takes whatever may be booked.
+EITHER = frozenset({"telehealth", "in_person"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +56,11 @@ class ServiceMapping:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What eligibility needs to know; payer and service are None when no such (active) row exists."""
+    """What eligibility needs to know; payer and service are None when no such (active) row exists.
+
+    Attributes:
+        slots_read_at: Of each provider who is booked into the EHR's open slots: when those were read, None for never.
+    """
 
     zone: str
     settings: Mapping[str, Any]
@@ -156,11 +72,16 @@ class Facts:
     zones: Mapping[UUID, str]
     systems: Mapping[UUID, str]
     mappings: Mapping[UUID, ServiceMapping]
+    slots_read_at: Mapping[UUID, datetime | None]
 
     @property
     def zone_info(self) -> ZoneInfo:
         """Return the practice's zone."""
         return ZoneInfo(self.zone)
+
+    def roster(self, payer: Payer) -> Roster:
+        """Return everyone who might see the payer's members; the payer is the one that was asked for."""
+        return Roster(payer, self.providers, self.contracts, self.supervision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +106,13 @@ class Availability:
         zone = self._connection.execute(sa.text("select timezone from practice_settings")).scalar_one()
         return now.astimezone(ZoneInfo(zone)).date()
 
-    def facts(self, payer_id: UUID, service_id: UUID | None) -> Facts:
+    def facts(self, payer_id: UUID, service_id: UUID | None, now: datetime) -> Facts:
         """Return the facts about a payer, a service and every provider."""
-        found = self._json(_FACTS, payer_id=payer_id, service_id=service_id)
+        found = self._json(FACTS, payer_id=payer_id, service_id=service_id)
         payer, service, practice = found["payer"], found["service"], found["practice"]
-        providers = [_provider(row) for row in found["providers"]]
+        calendars = {system: _calendar(system, *row, now=now) for system, row in found["accounts"].items()}
+        providers = [_provider(row, calendars.get(row[10], _UNKNOWN)) for row in found["providers"]]
+        systems = {UUID(row[0]): row[10] for row in found["providers"]}
         return Facts(
             zone=practice["timezone"],
             settings=practice["settings"],
@@ -202,8 +125,13 @@ class Availability:
             ],
             providers={provider.id: provider for provider in providers},
             zones={UUID(row[0]): row[9] for row in found["providers"]},
-            systems={UUID(row[0]): row[10] for row in found["providers"]},
+            systems=systems,
             mappings={UUID(row[0]): ServiceMapping(row[12], UUID(row[13])) for row in found["providers"] if row[12]},
+            slots_read_at={
+                provider_id: calendars.get(system, _UNKNOWN).slots_read_at
+                for provider_id, system in systems.items()
+                if TRAITS[system].has_open_slots
+            },
         )
 
     def hours(
@@ -211,7 +139,7 @@ class Availability:
     ) -> tuple[dict[UUID, list[Hours]], dict[UUID, list[Span]]]:
         """Return the providers' hours of that modality (and place), and the time off of the persons behind them."""
         found = self._json(
-            _HOURS,
+            HOURS,
             provider_ids=list(provider_ids),
             modality=modality,
             location_id=location_id,
@@ -229,27 +157,70 @@ class Availability:
 
     def busy(self, person_ids: Collection[UUID], span: Span, now: datetime, own: Own) -> dict[UUID, list[Span]]:
         """Return by person what takes their time within `span`, in no order and not merged."""
-        rows = self._connection.execute(_BUSY_SPANS, _busy_parameters(person_ids, span, now, own))
-        found = {}
-        for person_id, text in rows:
-            numbers = iter(map(int, text.split()))
-            found[person_id] = list(zip(numbers, numbers, strict=True))
-        return found
+        rows = self._connection.execute(BUSY_SPANS, {"person_ids": list(person_ids)} | _foreign(span, now, own))
+        return {person_id: _spans(text) for person_id, text in rows}
 
     def visits_a_day(
         self, person_ids: Collection[UUID], zone: str, span: Span, now: datetime, own: Own
     ) -> dict[tuple[UUID, date], int]:
         """Return how many active visits and holds each person has on each local day of `zone`."""
-        rows = self._connection.execute(_VISITS_A_DAY, _busy_parameters(person_ids, span, now, own) | {"zone": zone})
+        given = {"person_ids": list(person_ids), "zone": zone} | _foreign(span, now, own)
+        rows = self._connection.execute(VISITS_A_DAY, given)
         return {(person_id, day): count for person_id, day, count in rows}
+
+    def open_slots(
+        self,
+        provider_ids: Collection[UUID],
+        ehr_service_ids: Collection[str],
+        location_id: UUID | None,
+        span: Span,
+        now: datetime,
+    ) -> dict[UUID, list[OpenSlot]]:
+        """Return the open slots of the providers' EHR, at their own place there and at no other than the location."""
+        given = {
+            "provider_ids": list(provider_ids),
+            "reason_ids": [ANY_REASON, *ehr_service_ids],
+            "location_id": location_id,
+            "start": _instant(span[0]),
+            "end": _instant(span[1]),
+            "oldest": now - SLOTS_KEEP,
+        }
+        rows = self._connection.execute(OPEN_SLOTS, given)
+        return {
+            provider_id: [
+                OpenSlot(start, end, takes_service=bool(fits))
+                for start, end, fits in batched(map(int, text.split()), 3, strict=True)
+            ]
+            for provider_id, text in rows
+        }
+
+    def open_slot_at(
+        self, provider_id: UUID, start: datetime, ehr_service_id: str, length: timedelta = timedelta()
+    ) -> str | None:
+        """Return the id of the EHR's open slot that a visit of this service takes when it starts then.
+
+        Of several it is the shortest that is as long as the visit, and without `length` the longest.
+        """
+        given = {
+            "provider_id": provider_id,
+            "start": start,
+            "reason_ids": [ANY_REASON, ehr_service_id],
+            "length": length,
+        }
+        slot_id: str | None = self._connection.execute(OPEN_SLOT_AT, given).scalar_one_or_none()
+        return slot_id
+
+    def rooms(self, location_id: UUID | None, span: Span, now: datetime, own: Own) -> list[list[Span]]:
+        """Return for each room that is in use (at the location) when it is taken within `span`."""
+        rows = self._connection.execute(ROOMS, {"location_id": location_id} | _foreign(span, now, own))
+        return [_spans(text) for text in rows.scalars()]
 
     def _json(self, statement: sa.TextClause, **parameters: object) -> Any:
         return json.loads(self._connection.execute(statement, parameters).scalar_one())
 
 
-def _busy_parameters(person_ids: Collection[UUID], span: Span, now: datetime, own: Own) -> dict[str, Any]:
+def _foreign(span: Span, now: datetime, own: Own) -> dict[str, Any]:
     return {
-        "person_ids": list(person_ids),
         "start": _instant(span[0]),
         "end": _instant(span[1]),
         "now": now,
@@ -258,7 +229,28 @@ def _busy_parameters(person_ids: Collection[UUID], span: Span, now: datetime, ow
     }
 
 
-def _provider(row: Sequence[Any]) -> Provider:
+def _spans(text: str) -> list[Span]:
+    return list(batched(map(int, text.split()), 2, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Calendar:
+    """What is known of an EHR's calendar: up to which day, None for nothing that may be relied on."""
+
+    last: date | None
+    slots_read_at: datetime | None
+
+
+_UNKNOWN = _Calendar(None, None)
+
+
+def _calendar(system: str, last: str | None, slots_read_at: float | None, *, now: datetime) -> _Calendar:
+    read_at = None if slots_read_at is None else datetime.fromtimestamp(slots_read_at, UTC)
+    is_stale = TRAITS[system].has_open_slots and (read_at is None or read_at <= now - SLOTS_KEEP)
+    return _Calendar(None if is_stale else _day(last), read_at)
+
+
+def _provider(row: Sequence[Any], calendar: _Calendar) -> Provider:
     return Provider(
         id=UUID(row[0]),
         name=row[1],
@@ -269,8 +261,9 @@ def _provider(row: Sequence[Any]) -> Provider:
         active=row[6],
         accepting_new_patients=row[7],
         max_daily=row[8],
+        modalities=EITHER if TRAITS[row[10]].has_open_slots else frozenset(row[11]),
         has_mapping=row[12] is not None,
-        synced_through=_day(row[11]),
+        synced_through=calendar.last,
     )
 
 

@@ -9,12 +9,35 @@ from datetime import date, datetime, timedelta
 from math import ceil
 from uuid import UUID
 
-from moonlit.availability.hours import DAY, Span
+from moonlit.availability.hours import Span
 from moonlit.availability.settings import PracticeRules
-from moonlit.availability.slots import MINUTE, Bounds, Diary, Visit, days, local_date, local_day, merged_slots
+from moonlit.availability.slots import (
+    MINUTE,
+    ZONES_APART,
+    Bounds,
+    Diary,
+    OpenSlot,
+    Visit,
+    days,
+    local_date,
+    local_day,
+    merged_slots,
+)
 from moonlit.availability.store import NOBODYS, Availability, Facts, Own, Service
 from moonlit.errors import NotFound
-from moonlit.payers.rules import Basis, Eligible, Excluded, Payer, Provider, Wish, eligible_providers
+from moonlit.payers.rules import (
+    Basis,
+    Eligible,
+    Excluded,
+    Payer,
+    Provider,
+    Standing,
+    Wish,
+    eligible_providers,
+    standings,
+)
+
+_LONGEST_DAY = 26 * 3600  # Clocks go back by two hours at most.
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +51,9 @@ class Request:
         provider_ids: Only these providers; empty for all.
         own: The caller's own hold and visit.
         ignore_busy: Leave other visits and caps out, to tell a slot that is taken from a time that never was one.
+        notice_free: Staff need not give notice.
+        with_room: Leave out when no room is free, if the service needs one. Booking does not ask for that: it takes the
+            room itself, and can say that it is the room that is missing.
     """
 
     payer_id: UUID
@@ -43,6 +69,8 @@ class Request:
     location_id: UUID | None = None
     own: Own = NOBODYS
     ignore_busy: bool = False
+    notice_free: bool = False
+    with_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +78,8 @@ class Inquiry:
     """A request with everything that does not depend on who has which time: the facts, and who may be booked.
 
     Attributes:
-        eligible: Who may be booked on at least one day near those asked for.
-        excluded: How many providers each filter removed.
+        eligible: Who may be booked on at least one of the practice's days in the time that is asked for.
+        excluded: How many of the providers who were asked for each filter removed.
     """
 
     request: Request
@@ -69,6 +97,18 @@ class Inquiry:
         """Return the zone in which the days were asked for."""
         return self.bounds.zone
 
+    @property
+    def involved(self) -> list[UUID]:
+        """Return whose time decides: of everyone eligible and of the attendings who must join them."""
+        joining = {basis.attending_id for one in self.eligible for basis in one.bases if basis.co_visit}
+        return sorted({one.provider.id for one in self.eligible} | {one for one in joining if one})
+
+    @property
+    def as_of(self) -> datetime:
+        """Return the instant for which the answer holds: open slots are as old as the last reading of them."""
+        read_at = (self.facts.slots_read_at.get(provider_id) for provider_id in self.involved)
+        return min([self.now, *(instant for instant in read_at if instant)])
+
     def basis_at(self, provider_id: UUID, start: datetime) -> Basis | None:
         """Return the ground on which the provider may be booked then; contracts count the practice's days."""
         day = local_date(int(start.timestamp()), self.facts.zone)
@@ -81,33 +121,46 @@ def inquire(store: Availability, request: Request, now: datetime) -> Inquiry:
     Raises:
         NotFound: No such payer, no such active service, or no such provider.
     """
-    facts = store.facts(request.payer_id, request.service_id)
-    if facts.payer is None or facts.service is None:
-        raise NotFound("no such payer" if facts.payer is None else "no such service")
-    if not facts.providers.keys() >= set(request.provider_ids):
-        raise NotFound("no such provider")
-    rules = PracticeRules.model_validate(facts.settings)
-    today = local_date(int(now.timestamp()), facts.zone)
+    facts, payer, service = _known(store, request, now)
+    bounds = _bounds(request, service, facts, now)
+    start, end = days(bounds.first, bounds.last, bounds.zone)
     eligible, excluded = eligible_providers(
-        facts.payer,
-        facts.providers,
-        facts.contracts,
-        facts.supervision,
-        Wish(request.state, facts.service.kind == "intake", request.language, request.interpreter),
-        today=today,
-        first=request.first - timedelta(days=1),  # The days asked for may be another zone's than the contracts'.
-        last=request.last + timedelta(days=1),
+        facts.roster(payer),
+        _wish(request, service),
+        today=local_date(int(now.timestamp()), facts.zone),
+        first=local_date(start, facts.zone),
+        last=local_date(end - 1, facts.zone),
+        only=request.provider_ids,
     )
     return Inquiry(
         request=request,
         facts=facts,
-        payer=facts.payer,
-        service=facts.service,
-        modality=request.modality or facts.service.modality,
-        eligible=[one for one in eligible if not request.provider_ids or one.provider.id in request.provider_ids],
+        payer=payer,
+        service=service,
+        modality=request.modality or service.modality,
+        eligible=eligible,
         excluded=excluded,
-        bounds=_bounds(request, facts.service, facts.zone, rules, now),
+        bounds=bounds,
         now=now,
+    )
+
+
+def why_not(store: Availability, request: Request, now: datetime) -> list[Standing]:
+    """Return for each provider the grounds on which the practice would book them, or what stands against it, by id.
+
+    The filters are those of every other answer. What is left after them is a matter of time: see `free_slots`.
+
+    Raises:
+        NotFound: No such payer, no such active service, or no such provider.
+    """
+    facts, payer, service = _known(store, request, now)
+    return standings(
+        facts.roster(payer),
+        _wish(request, service),
+        today=local_date(int(now.timestamp()), facts.zone),
+        first=request.first,
+        last=request.last,
+        only=request.provider_ids,
     )
 
 
@@ -115,19 +168,35 @@ def free_slots(store: Availability, inquiry: Inquiry) -> dict[int, list[UUID]]:
     """Return each free start (epoch seconds), rising, with the ids of the providers who have it."""
     if not inquiry.eligible or inquiry.service.dose_required:  # Doses are not kept yet, so none can be promised.
         return {}
-    diaries = _Reader(store, inquiry).diaries()
-    return merged_slots(inquiry.eligible, diaries, _visit(inquiry.service), inquiry.bounds, inquiry.facts.zone)
+    reader = _Reader(store, inquiry)
+    visit, zone = _visit(inquiry.service), inquiry.facts.zone
+    return merged_slots(inquiry.eligible, reader.diaries(), visit, inquiry.bounds, zone, rooms=reader.rooms())
 
 
-def _bounds(request: Request, service: Service, practice_zone: str, rules: PracticeRules, now: datetime) -> Bounds:
+def _known(store: Availability, request: Request, now: datetime) -> tuple[Facts, Payer, Service]:
+    facts = store.facts(request.payer_id, request.service_id, now)
+    if facts.payer is None or facts.service is None:
+        raise NotFound("no such payer" if facts.payer is None else "no such service")
+    if not facts.providers.keys() >= set(request.provider_ids):
+        raise NotFound("no such provider")
+    return facts, facts.payer, facts.service
+
+
+def _wish(request: Request, service: Service) -> Wish:
+    is_intake = service.kind == "intake"
+    return Wish(request.state, is_intake, request.language, request.interpreter, request.modality)
+
+
+def _bounds(request: Request, service: Service, facts: Facts, now: datetime) -> Bounds:
+    rules = PracticeRules.model_validate(facts.settings)
     notice = rules.min_notice_minutes if service.min_notice_minutes is None else service.min_notice_minutes
-    today = local_date(int(now.timestamp()), practice_zone)
+    today = local_date(int(now.timestamp()), facts.zone)
     return Bounds(
         first=request.first,
         last=request.last,
-        zone=request.zone or practice_zone,
-        earliest=ceil(now.timestamp()) + notice * MINUTE,
-        until=local_day(today + timedelta(days=rules.horizon_days), practice_zone)[1],
+        zone=request.zone or facts.zone,
+        earliest=ceil(now.timestamp()) + (0 if request.notice_free else notice * MINUTE),
+        until=local_day(today + timedelta(days=rules.horizon_days), facts.zone)[1],
         grid=rules.grid_minutes * MINUTE,
     )
 
@@ -148,15 +217,11 @@ class _Reader:
     inquiry: Inquiry
 
     def diaries(self) -> dict[UUID, Diary]:
-        """Return the diaries of everyone eligible and of the attendings who must join them."""
-        inquiry, facts = self.inquiry, self.inquiry.facts
-        attendings = {basis.attending_id for one in inquiry.eligible for basis in one.bases if basis.co_visit}
-        needed = {one.provider.id for one in inquiry.eligible} | {one for one in attendings if one}
-        providers = [facts.providers[provider_id] for provider_id in sorted(needed)]
-        start, end = days(inquiry.bounds.first, inquiry.bounds.last, inquiry.zone)
-        span = start - DAY, end + DAY  # Visits that begin late reach into the next day, buffers into the one before.
-        hours, time_off = self.store.hours(needed, inquiry.modality, inquiry.request.location_id, span)
-        busy, full = self._busy(providers, span), self._full_days(providers, span)
+        """Return the diaries of everyone whose time decides."""
+        inquiry, facts, span = self.inquiry, self.inquiry.facts, self._span
+        providers = [facts.providers[provider_id] for provider_id in inquiry.involved]
+        hours, time_off = self.store.hours(inquiry.involved, inquiry.modality, inquiry.request.location_id, span)
+        busy, full, open_slots = self._busy(providers), self._full_days(providers), self._open_slots()
         return {
             provider.id: Diary(
                 zone=facts.zones[provider.id],
@@ -164,17 +229,42 @@ class _Reader:
                 busy=[*time_off.get(provider.id, []), *busy.get(provider.person_id, [])],
                 full_days=full.get(provider.id, []),
                 synced_until=local_day(provider.synced_through, facts.zone)[1] if provider.synced_through else 0,
+                open_slots=open_slots.get(provider.id),
             )
             for provider in providers
         }
 
-    def _busy(self, providers: Sequence[Provider], span: Span) -> Mapping[UUID, list[Span]]:
+    def rooms(self) -> Sequence[Sequence[Span]] | None:
+        """Return when each room is taken, None when the visit may start without one."""
+        inquiry, request = self.inquiry, self.inquiry.request
+        if not (request.with_room and inquiry.service.room_required) or request.ignore_busy:
+            return None
+        return self.store.rooms(request.location_id, self._span, inquiry.now, request.own)
+
+    @property
+    def _span(self) -> Span:
+        # Visits that begin late reach into the next day, buffers into the one before; caps count whole days.
+        start, end = days(self.inquiry.bounds.first, self.inquiry.bounds.last, self.inquiry.zone)
+        visit = _visit(self.inquiry.service)
+        return start - max(_LONGEST_DAY, visit.before), end + max(_LONGEST_DAY, visit.length + visit.after)
+
+    def _open_slots(self) -> Mapping[UUID, Sequence[OpenSlot]]:
+        """Return the open slots by provider; who is booked elsewhere in the calendar is not among them."""
+        inquiry, facts = self.inquiry, self.inquiry.facts
+        ids = [provider_id for provider_id in inquiry.involved if provider_id in facts.slots_read_at]
+        if not ids:
+            return {}
+        wanted = {facts.mappings[provider_id].external_id for provider_id in ids if provider_id in facts.mappings}
+        found = self.store.open_slots(ids, wanted, inquiry.request.location_id, self._span, inquiry.now)
+        return {provider_id: found.get(provider_id, []) for provider_id in ids}
+
+    def _busy(self, providers: Sequence[Provider]) -> Mapping[UUID, list[Span]]:
         if self.inquiry.request.ignore_busy:
             return {}
         persons = {provider.person_id for provider in providers}
-        return self.store.busy(persons, span, self.inquiry.now, self.inquiry.request.own)
+        return self.store.busy(persons, self._span, self.inquiry.now, self.inquiry.request.own)
 
-    def _full_days(self, providers: Sequence[Provider], span: Span) -> dict[UUID, list[date]]:
+    def _full_days(self, providers: Sequence[Provider]) -> dict[UUID, list[date]]:
         """Return by provider the local days on which the person has as many visits as the cap allows."""
         capped = defaultdict(list)
         for provider in providers:
@@ -183,11 +273,14 @@ class _Reader:
         full: dict[UUID, list[date]] = {}
         for zone, colleagues in capped.items():
             persons = {provider.person_id for provider in colleagues}
-            counts = self.store.visits_a_day(persons, zone, span, self.inquiry.now, self.inquiry.request.own)
-            for provider in colleagues:
-                full[provider.id] = [
-                    day
-                    for (person_id, day), count in counts.items()
-                    if person_id == provider.person_id and count >= (provider.max_daily or 0)
+            counts = self.store.visits_a_day(persons, zone, self._span, self.inquiry.now, self.inquiry.request.own)
+            for one in colleagues:
+                full[one.id] = [
+                    day for day in self._local_days if counts.get((one.person_id, day), 0) >= (one.max_daily or 0)
                 ]
         return full
+
+    @property
+    def _local_days(self) -> list[date]:
+        first, last = self.inquiry.bounds.first - ZONES_APART, self.inquiry.bounds.last + ZONES_APART
+        return [first + timedelta(days=n) for n in range((last - first).days + 1)]

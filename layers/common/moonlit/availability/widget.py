@@ -80,24 +80,20 @@ def eligibility(connection: sa.Connection, body: EligibilityRequest, now: dateti
     Raises:
         NotFound: No such payer, or no such active service.
     """
-    facts = Availability(connection).facts(body.payer_id, body.service_id)
+    facts = Availability(connection).facts(body.payer_id, body.service_id, now)
     if facts.payer is None or (body.service_id and facts.service is None):
         raise NotFound("no such payer" if facts.payer is None else "no such service")
-    today = local_date(int(now.timestamp()), facts.zone)
+    roster, today = facts.roster(facts.payer), local_date(int(now.timestamp()), facts.zone)
     first = body.visit_date or today
     is_intake = facts.service is not None and facts.service.kind == "intake"
     eligible, excluded = eligible_providers(
-        facts.payer,
-        facts.providers,
-        facts.contracts,
-        facts.supervision,
-        Wish(body.state, is_intake, body.language, body.interpreter),
+        roster,
+        Wish(body.state, is_intake, body.language, body.interpreter, body.modality),
         today=today,
         first=first,
         last=body.visit_date or today + LOOK_AHEAD,
     )
-    active = [provider.id for provider in facts.providers.values() if provider.active]
-    status, begins = acceptance(facts.payer, facts.contracts, active, today)
+    status, begins = roster.acceptance(today)
     return EligibilityAnswer(
         acceptance=AcceptanceAnswer(status=status, from_=begins),
         providers=[_eligible_provider(one, facts, first) for one in eligible],
@@ -116,7 +112,7 @@ def availability(connection: sa.Connection, request: Request, now: datetime) -> 
     slots = free_slots(store, inquiry)
     head = {
         "timezone": inquiry.zone,
-        "asOf": now.astimezone(ZoneInfo(inquiry.zone)).isoformat(),
+        "asOf": inquiry.as_of.astimezone(ZoneInfo(inquiry.zone)).isoformat(),
         "providers": [
             {"id": str(one.provider.id), "name": one.provider.name, "languages": one.provider.languages}
             for one in inquiry.eligible
