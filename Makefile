@@ -33,10 +33,10 @@ $(INSTALLED): requirements-dev.txt requirements-runtime.txt layers/common/requir
 	@$(UV) pip sync --quiet --python .venv-sam/bin/python --require-hashes requirements-sam.txt
 	@touch $@
 
-up: $(INSTALLED)  ## Start everything on this machine; NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL, PORT choose what.
+up: $(INSTALLED)  ## Start everything on this machine; NOW, CLINIC, PORT, {INTAKEQ,ATHENA}_{ACCOUNT,BASE_URL} choose what.
 	@exec $(PYTHON) -m local.up
 
-demo: $(INSTALLED)  ## Tell the main job on a stack of its own, with proof; NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL as above.
+demo: $(INSTALLED)  ## Tell the main job on a stack of its own, with proof; NOW, CLINIC, and those of the EHRs as above.
 	@exec $(PYTHON) -m local.demo
 
 invoke: $(INSTALLED)  ## Call a function of the running stack: make invoke FUNCTION=sync_cron PAYLOAD='{}'

@@ -19,7 +19,7 @@ from bench.findings import Finding
 from bench.practice import PAYER, PHONE, SERVICE, provider_id
 from bench.sizes import Sizes
 from moonlit import wiring
-from moonlit.booking.attempt import Key, Wanted
+from moonlit.booking.wanted import Key, Wanted
 from moonlit.booking.errors import BookingRefused
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.use_cases import accept
@@ -76,7 +76,7 @@ def contend(slots: Sequence[Slot], attempts: int, *, seed: int) -> Counter[str]:
 
 def _attempt(slot: Slot, name: str) -> str:
     form = PatientForm("Rival", name, date(1988, 5, 23), f"r{name}@example.org", PHONE, "UT", None)
-    wanted = Wanted(PAYER, SERVICE, slot.starts_at, "UT", form, provider_id=provider_id(slot.provider))
+    wanted = Wanted(PAYER, SERVICE, slot.starts_at, "UT", patient=form, provider_id=provider_id(slot.provider))
     try:
         accept(wiring.begin(), wiring.clock(), wanted, Key(uuid4().hex, name))
     except BookingRefused as refused:

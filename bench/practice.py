@@ -44,6 +44,7 @@ def clinic(providers: int = PROVIDERS) -> dict[str, Any]:
             "name": "Bench Practice",
             "timezone": DENVER.key,
             "ehr_limits": {"intakeq": _UNLIMITED},
+            "settings": {"bookings_per_address_hour": 1_000_000},  # All of them come from here.
             "default_services": [],
         },
         "payers": [

@@ -16,6 +16,7 @@ from local import demo_data
 from local.clinic import ClinicRefused, read_file
 from local.host.sandbox import Libraries
 from local.processes import ROOT
+from local.simulators.athena.file import AccountFile
 from local.state import State
 
 DEFAULT_PORT = 8000
@@ -35,8 +36,10 @@ class Options:
     Attributes:
         clinic: A clinic file's object, loaded into the empty database.
         intakeq_account: An IntakeQ account file's object, served by the simulator.
+        athena_account: An athenahealth account file's object, served by the other one.
         now: Where the clock starts, aware; None for the machine's own time.
         intakeq_base_url: Another server in the place of the simulator.
+        athena_base_url: The same of athenahealth.
         port: The HTTP API's; 0 for any free one.
         template: What is run, and with it `libraries`, what its functions may import.
     """
@@ -44,17 +47,19 @@ class Options:
     state: State
     clinic: Mapping[str, Any]
     intakeq_account: Mapping[str, Any]
+    athena_account: Mapping[str, Any] = field(default_factory=demo_data.athena_account)
     now: datetime | None = None
     intakeq_base_url: str | None = None
+    athena_base_url: str | None = None
     port: int = DEFAULT_PORT
     template: Path = ROOT / "template.yaml"
     libraries: Libraries = field(default_factory=Libraries)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Read NOW, CLINIC, INTAKEQ_ACCOUNT, INTAKEQ_BASE_URL, PORT and MOONLIT_STATE; unset and empty mean the same.
+        """Read what README.md lists: NOW, CLINIC, PORT, MOONLIT_STATE, and an account and a base URL for each EHR.
 
-        Without NOW the clock starts at the clinic's own `as_of`.
+        Unset and empty mean the same. Without NOW the clock starts at the clinic's own `as_of`.
 
         Raises:
             BadOption: One of them is wrong; the text says which.
@@ -64,9 +69,11 @@ class Options:
         return cls(
             state=State.of(given),
             clinic=clinic,
-            intakeq_account=_account(given.get("INTAKEQ_ACCOUNT")),
+            intakeq_account=_intakeq_account(given.get("INTAKEQ_ACCOUNT")),
+            athena_account=_athena_account(given.get("ATHENA_ACCOUNT")),
             now=_instant(given["NOW"]) if "NOW" in given else _as_of(clinic),
-            intakeq_base_url=_url(given.get("INTAKEQ_BASE_URL")),
+            intakeq_base_url=_url(given, "INTAKEQ_BASE_URL"),
+            athena_base_url=_url(given, "ATHENA_BASE_URL"),
             port=_port(given.get("PORT", str(DEFAULT_PORT))),
         )
 
@@ -80,15 +87,35 @@ def _clinic(path: str | None) -> Mapping[str, Any]:
         raise BadOption(f"CLINIC={path}: {error}") from error
 
 
-def _account(path: str | None) -> Mapping[str, Any]:
+def _intakeq_account(path: str | None) -> Mapping[str, Any]:
     if path is None:
         return demo_data.account()
+    account = _object("INTAKEQ_ACCOUNT", path)
+    if not isinstance(account.get("api_key"), str):
+        raise BadOption(f"INTAKEQ_ACCOUNT={path}: not an account file, it has no api_key")
+    return account
+
+
+def _athena_account(path: str | None) -> Mapping[str, Any]:
+    if path is None:
+        return demo_data.athena_account()
+    account = _object("ATHENA_ACCOUNT", path)
+    try:
+        AccountFile.model_validate(account)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise BadOption(f"ATHENA_ACCOUNT={path}: {where}: {first['msg']}") from None
+    return account
+
+
+def _object(variable: str, path: str) -> Mapping[str, Any]:
     try:
         account = json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise BadOption(f"INTAKEQ_ACCOUNT={path}: {type(error).__name__}, a JSON file is needed") from error
-    if not isinstance(account, dict) or not isinstance(account.get("api_key"), str):
-        raise BadOption(f"INTAKEQ_ACCOUNT={path}: not an account file, it has no api_key")
+        raise BadOption(f"{variable}={path}: {type(error).__name__}, a JSON file is needed") from error
+    if not isinstance(account, dict):
+        raise BadOption(f"{variable}={path}: not an account file, it holds no object")
     return account
 
 
@@ -105,13 +132,14 @@ def _as_of(clinic: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-def _url(text: str | None) -> str | None:
+def _url(given: Mapping[str, str], variable: str) -> str | None:
+    text = given.get(variable)
     if text is None:
         return None
     try:
         _HTTP_URL.validate_strings(text)
     except ValidationError:
-        raise BadOption("INTAKEQ_BASE_URL: an http or https URL is needed") from None
+        raise BadOption(f"{variable}: an http or https URL is needed") from None
     return text.rstrip("/")
 
 

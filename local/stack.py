@@ -1,4 +1,4 @@
-"""The whole bundle on one machine: database, AWS services, EHR simulator and the Lambda host, as one thing."""
+"""The whole bundle on one machine: database, AWS services, EHR simulators and the Lambda host, as one thing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,7 @@ from local.clock import StackClock
 from local.database import Database
 from local.host.host import Host, free_socket
 from local.host.template import Template
+from local.identities import Identities
 from local.options import Options
 from local.postgres import Server
 from local.processes import ROOT, Child
@@ -27,10 +29,15 @@ from local.processes import ROOT, Child
 MIGRATION = "MigrateFunction"
 INTAKEQ_API = "/api/v1"
 WIDGET_ORIGINS = "http://localhost:3000"
-SECRETS = {"IntakeqSecretArn": "moonlit/intakeq", "TokenSecretArn": "moonlit/token"}  # By the template's parameters.
+SECRETS = {  # By the template's parameters.
+    "IntakeqSecretArn": "moonlit/intakeq",
+    "AthenaSecretArn": "moonlit/athena",
+    "TokenSecretArn": "moonlit/token",
+}
 HEALTH = "/health"
 LOAD_REPORT = "clinic.log"
 _HEALTH_SECONDS = 30
+_RENEWAL_SECONDS = 1800.0  # Half of what an access token lives.
 
 
 class PortTaken(RuntimeError):
@@ -55,6 +62,7 @@ class Stack:
     report: LoadReport
     database: Database
     host: Host
+    identities: Identities
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -88,14 +96,17 @@ class Stack:
         self._exit.enter_context(self.options.state.held())
         api_socket = self._exit.enter_context(self._api_socket())
         self._set_clock()
-        moto, intakeq_url = await self._servers()
+        moto, simulators = await self._servers()
         template = Template.read(
             self.options.template,
             sqs_url=moto.url,
             parameters={
                 **SECRETS,
-                "IntakeqBaseUrl": self.options.intakeq_base_url or intakeq_url + INTAKEQ_API,
+                "IntakeqBaseUrl": self.options.intakeq_base_url or simulators["intakeq"] + INTAKEQ_API,
+                "AthenaBaseUrl": self.options.athena_base_url or simulators["athena"],
                 "WidgetOrigins": WIDGET_ORIGINS,
+                "TokenIssuer": self.identities.issuer,
+                "TokenAudience": self.identities.client_id,
             },
         )
         self.host = Host(
@@ -115,10 +126,12 @@ class Stack:
         self.database.let_functions_in()
         self.report = self.database.load(self.options.clinic)
         (self.options.state.logs / LOAD_REPORT).write_text(f"{self.report}\n")
+        await asyncio.to_thread(self.identities.enrol, self.database.owner_url)
         await self.host.start_sources()
         await self._check_health(template)
-        self.description = self._describe(intakeq_url)
-        self.options.state.publish(self.description)
+        self.description = self._describe(simulators)
+        await self._publish_tokens()
+        self._exit.callback(asyncio.create_task(self._renew_tokens()).cancel)
 
     def _api_socket(self) -> Any:
         try:
@@ -133,31 +146,47 @@ class Stack:
         if self.options.now is not None:
             self.clock.start_at(self.options.now)
 
-    async def _servers(self) -> tuple[Child, str]:
-        """Start the servers that the functions talk to; return the AWS services and the EHR simulator's URL, if any."""
+    async def _servers(self) -> tuple[Child, dict[str, str]]:
+        """Start the servers that the functions talk to; return the AWS services and the simulators' URLs by vendor."""
         environment = os.environ | {
             "PYTHONPATH": str(ROOT / "layers" / "common"),
             "MOONLIT_CLOCK_FILE": str(self.clock.file),
         }
         logs = self.options.state.logs
-        moto = asyncio.create_task(self._child(start_moto(environment, logs / "aws.log")))
-        intakeq = asyncio.create_task(self._intakeq(environment))
-        await asyncio.sleep(0)  # Both are off and import for a second; the database starts meanwhile, blocking us.
+        moto = asyncio.create_task(self._aws(environment, logs / "aws.log"))
+        simulators = asyncio.create_task(self._simulators(environment))
+        await asyncio.sleep(0)  # They are off and import for a second; the database starts meanwhile, blocking us.
         try:
             self._start_database()
         except BaseException:
             # Whoever is stopped half-way through starting is not stopped: let them arrive first.
-            await asyncio.gather(moto, intakeq, return_exceptions=True)
+            await asyncio.gather(moto, simulators, return_exceptions=True)
             raise
-        return await moto, await intakeq
+        return await moto, await simulators
 
-    async def _intakeq(self, environment: dict[str, str]) -> str:
-        if self.options.intakeq_base_url:
-            return ""
-        account = self.options.state.folder / "intakeq-account.json"
-        account.write_text(json.dumps(self.options.intakeq_account))
-        command = (sys.executable, "-m", "local.simulators.intakeq", "--account", str(account))
-        log = self.options.state.logs / "intakeq.log"
+    async def _aws(self, environment: dict[str, str], log: Path) -> Child:
+        moto = await self._child(start_moto(environment, log))
+        self.identities = await asyncio.to_thread(Identities.create, moto.url)
+        return moto
+
+    async def _simulators(self, environment: dict[str, str]) -> dict[str, str]:
+        """Start the simulator of every vendor whose place no other server takes."""
+        options = self.options
+        accounts = {
+            **({} if options.intakeq_base_url else {"intakeq": options.intakeq_account}),
+            **({} if options.athena_base_url else {"athena": options.athena_account}),
+        }
+        starting = [self._simulator(vendor, account, environment) for vendor, account in accounts.items()]
+        started = await asyncio.gather(*starting, return_exceptions=True)  # All arrive, so that all are stopped.
+        for failed in (each for each in started if isinstance(each, BaseException)):
+            raise failed
+        return {vendor: str(url) for vendor, url in zip(accounts, started, strict=True)}
+
+    async def _simulator(self, vendor: str, account: Mapping[str, Any], environment: dict[str, str]) -> str:
+        file = self.options.state.folder / f"{vendor}-account.json"
+        file.write_text(json.dumps(account))
+        command = (sys.executable, "-m", f"local.simulators.{vendor}", "--account", str(file))
+        log = self.options.state.logs / f"{vendor}.log"
         return (await self._child(Child.start(*command, environment=environment, log=log))).url
 
     async def _child(self, starting: Awaitable[Child]) -> Child:
@@ -175,7 +204,20 @@ class Stack:
         webhooks = [self._webhook_secret]
         intakeq = {"apiKey": self.options.intakeq_account["api_key"], "webhookSecrets": webhooks}
         create_secret(url, SECRETS["IntakeqSecretArn"], intakeq)
+        athena = self.options.athena_account
+        names = {"clientId": "client_id", "clientSecret": "client_secret", "practiceId": "practice_id"}
+        secret = {key: str(athena[name]) for key, name in names.items()}
+        create_secret(url, SECRETS["AthenaSecretArn"], secret)
         create_secret(url, SECRETS["TokenSecretArn"], {"key": secrets.token_hex(32)})
+
+    async def _publish_tokens(self) -> None:
+        self.description["tokens"] = await asyncio.to_thread(self.identities.tokens)
+        self.options.state.publish(self.description)
+
+    async def _renew_tokens(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            await self._publish_tokens()
 
     async def _check_health(self, template: Template) -> None:
         if not any(route.path == HEALTH for route in template.routes):
@@ -185,13 +227,13 @@ class Stack:
             if not answer.ok:
                 raise StackFailed(f"GET {HEALTH} answers {answer.status}: see {self.options.state.logs}")
 
-    def _describe(self, intakeq_url: str) -> dict[str, Any]:
+    def _describe(self, simulators: dict[str, str]) -> dict[str, Any]:
         api_url = self.host.api_url
         return {
             "apiUrl": api_url,
             "lambdaUrl": self.host.lambda_url,
             "databaseUrl": self.database.owner_url,
-            "tokens": {},
+            "tokens": {},  # Filled in, and renewed, when it is published.
             "webhooks": {"intakeq": f"{api_url}/webhooks/intakeq/{self._webhook_secret}"},
-            "simulators": {"intakeq": intakeq_url} if intakeq_url else {},
+            "simulators": simulators,
         }

@@ -44,6 +44,7 @@ def summary(stack: Stack) -> str:
         "API": stack.description["apiUrl"],
         "Lambda": stack.description["lambdaUrl"],
         "IntakeQ": stack.description["simulators"].get("intakeq", stack.options.intakeq_base_url),
+        "athena": stack.description["simulators"].get("athena", stack.options.athena_base_url),
         "Clock": f"{stack.clock.now():%Y-%m-%d %H:%M:%S} UTC",
         "Clinic": f"{sum(stack.report.loaded.values())} rows, {odd} of them odd: see {LOAD_REPORT}",
         "Details": stack.options.state.description_file,

@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range
 
 from local.clinic import load
-from moonlit.booking.attempt import Key, Wanted
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.saga import Saga
 from moonlit.booking.sweep import Sweeper
 from moonlit.booking.use_cases import accept
+from moonlit.booking.wanted import Key, Wanted
 from moonlit.db import tables as t
 from moonlit.db.engine import Begin
 from tests.fixtures_intakeq import (
@@ -148,7 +148,7 @@ def _contract(provider_id: UUID) -> dict[str, Any]:
 def wanted(start: datetime = TEN, **changes: Any) -> Wanted:
     """Return a booking of Dana's for that start."""
     form = PatientForm("Dana", "Whitlock", date(1988, 5, 23), "dana.whitlock@example.org", "8015550142", "UT", None)
-    return replace(Wanted(PAYER, SERVICE_ID, start, "UT", form, provider_id=INES), **changes)
+    return replace(Wanted(PAYER, SERVICE_ID, start, "UT", patient=form, provider_id=INES), **changes)
 
 
 def somebody(number: int) -> PatientForm:
@@ -171,7 +171,7 @@ class Office:
         self.account_id = self.rows("select id from ehr_accounts where system = 'intakeq'")[0]["id"]
 
     def accept(self, booking: Wanted, key: str = "", body: str = "") -> UUID:
-        return accept(self.begin, self.clock, booking, Key(key or uuid4().hex, body))
+        return accept(self.begin, self.clock, booking, Key(key or uuid4().hex, body)).appointment_id
 
     def rows(self, statement: str, **values: Any) -> list[Mapping[str, Any]]:
         with self.begin() as connection:

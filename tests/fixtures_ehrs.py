@@ -13,7 +13,7 @@ from uuid import UUID
 from local.simulators.intakeq.wire import to_ms
 from tests.fixtures_athena import AthenaServer, make_athena_account, make_pattern, make_slot
 from tests.fixtures_booking import EMIL, INES
-from tests.fixtures_intakeq import DENVER, IntakeqServer, make_visit
+from tests.fixtures_intakeq import DENVER, PRACTITIONER, IntakeqServer, make_visit
 
 NOOR, TOVE = UUID(int=0x12), UUID(int=0x13)
 LONG_VISIT, REASON = "84", "963"  # An hour, as the service takes.
@@ -71,6 +71,10 @@ class Side(ABC):
         """Let staff give the provider's time to a stranger."""
 
     @abstractmethod
+    def land(self, start: datetime, practitioner_id: str, client_id: str) -> None:
+        """Let a booking of ours that had been travelling take effect now."""
+
+    @abstractmethod
     def cancel(self, external_id: str) -> None:
         """Let staff cancel a visit."""
 
@@ -126,8 +130,19 @@ class IntakeqSide(Side):
         return sorted(found, key=lambda visit: visit.start)
 
     def take(self, start: datetime) -> None:
+        self.land(start, PRACTITIONER, STRANGER)
+
+    def land(self, start: datetime, practitioner_id: str, client_id: str) -> None:
         number = 1000 + len(self.server.state()["appointments"])
-        self.server.staff("create", appointment=make_visit(number, start, ClientId=int(STRANGER)))
+        now = to_ms(self.server.clock.now())
+        email = "ines.okafor@example.org" if practitioner_id == PRACTITIONER else "emil.varga@example.org"
+        given: dict[str, Any] = {
+            "ClientId": int(client_id),
+            "PractitionerId": practitioner_id,
+            "PractitionerEmail": email,
+        }
+        visit = make_visit(number, start, DateCreated=now, LastModified=now, **given)
+        self.server.staff("create", appointment=visit)
 
     def cancel(self, external_id: str) -> None:
         self.server.staff("cancel", id=external_id)
@@ -187,8 +202,11 @@ class AthenaSide(Side):
         return {_instant(row) for row in self.rows() if row["isFrozen"]}
 
     def take(self, start: datetime) -> None:
-        slot = self.slot(start)
-        self.server.staff("book", appointmentid=slot["appointmentid"], patientid=STRANGER, reasonid=REASON)
+        self.land(start, "71", STRANGER)
+
+    def land(self, start: datetime, practitioner_id: str, client_id: str) -> None:
+        slot_id = self.slot(start, practitioner_id)["appointmentid"]
+        self.server.staff("book", appointmentid=slot_id, patientid=client_id, reasonid=REASON)
 
     def cancel(self, external_id: str) -> None:
         self.server.staff("cancel", appointmentid=external_id)

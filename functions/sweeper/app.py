@@ -11,6 +11,7 @@ from moonlit.booking.saga import Saga
 from moonlit.booking.sweep import Sweeper
 from moonlit.observability import logger
 from moonlit.sync import wiring as sync
+from moonlit.sync.open_slots import refresh_due
 from moonlit.sync.resume import resume_stuck
 
 
@@ -21,5 +22,6 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
     done: dict[str, Any] = dict(Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep())
     done |= resume_stuck(saga.begin, saga.clock, sync.queues())
+    done |= refresh_due(saga.begin, saga.clock, wiring.ehr_of, wiring.deadline.seconds_left)
     logger.info("swept", **done)
     return done

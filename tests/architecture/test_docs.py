@@ -17,15 +17,18 @@ from local.clinic.practice import PracticeSettings
 from local.host.intrinsics import read_document
 from moonlit import settings
 from moonlit.availability.settings import PracticeRules
+from moonlit.booking.callers import PublicLimits
+from moonlit.booking.changes import GuestRules
 from moonlit.errors import MoonlitError
-from moonlit.settings import IntakeqSecret
-from moonlit.sync import window
+from moonlit.settings import AthenaSecret, IntakeqSecret
+from moonlit.sync import open_slots, window
 from tests.conftest import ROOT
 
 LAYER = ROOT / "layers" / "common" / "moonlit"
 SOURCES = [*LAYER.rglob("*.py"), *(ROOT / "functions").glob("*/app.py")]
 TEMPLATE = read_document(ROOT / "template.yaml")
 RESOURCES: Mapping[str, Any] = TEMPLATE["Resources"]
+SECRETS: tuple[type[BaseModel], ...] = (IntakeqSecret, AthenaSecret)
 LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
 ONLY_LOCAL = {"DATABASE_URL", "MOONLIT_CLOCK_FILE"}
 
@@ -97,7 +100,8 @@ def test_the_members_that_problems_add_are_described() -> None:
         if (name := owner_and_name(call)[1]) in slugs
         for key in call.keywords
     ]
-    assert ("slot-taken", "alternatives") in added
+    assert ("too-many-requests", "retryAfterSeconds") in added
+    assert "`alternatives`" in sections("problems")["slot-taken"]
     for slug, member in added:
         assert f"`{member}`" in sections("problems")[slug]
 
@@ -109,7 +113,7 @@ def models() -> list[type[BaseModel]]:
     return [
         model
         for model in vars(settings).values()
-        if isinstance(model, type) and issubclass(model, BaseModel) and model not in (BaseModel, IntakeqSecret)
+        if isinstance(model, type) and issubclass(model, BaseModel) and model not in (BaseModel, *SECRETS)
     ]
 
 
@@ -155,16 +159,27 @@ def test_the_environment_is_read_by_the_settings_and_the_clock_alone() -> None:
 
 def test_the_document_names_the_keys_of_the_secrets() -> None:
     source = "".join(path.read_text() for path in LAYER.rglob("*.py"))
-    read = set(re.findall(r'(?:\bsecret\(.+?\)|\bstored)\["(\w+)"\]', source))
-    read |= {str(field.alias) for field in IntakeqSecret.model_fields.values()}
+    read = set(re.findall(r'\bsecret\(.+?\)\["(\w+)"\]', source))
+    read |= set(re.findall(r'\bstored\["(\w+)"\]', (LAYER / "settings.py").read_text()))
+    read |= {str(field.alias) for secret in SECRETS for field in secret.model_fields.values()}
     told = sections("settings")["Secrets"].partition("| --- |")[2]
-    assert read == {"apiKey", "webhookSecrets", "key", "username", "password", "host", "port", "dbname"}
+    assert read == {"apiKey", "webhookSecrets", "clientId", "clientSecret", "practiceId", "key"} | {
+        "username",
+        "password",
+        "host",
+        "port",
+        "dbname",
+    }
     assert all(f"`{key}`" in told for key in read)
 
 
 def test_the_document_says_the_practice_settings_and_their_defaults() -> None:
-    known = {"sync_days_back": window.DEFAULT_DAYS_BACK, "sync_days_ahead": window.DEFAULT_DAYS_AHEAD}
-    models: tuple[type[BaseModel], ...] = (PracticeRules, PracticeSettings)
+    known = {
+        "slots_minutes": open_slots.DEFAULT_SLOTS_MINUTES,
+        "sync_days_back": window.DEFAULT_DAYS_BACK,
+        "sync_days_ahead": window.DEFAULT_DAYS_AHEAD,
+    }
+    models: tuple[type[BaseModel], ...] = (PracticeRules, PracticeSettings, GuestRules, PublicLimits)
     for model in models:
         known |= {name: field.default for name, field in model.model_fields.items()}
     assert {name: int(cells[-1]) for name, cells in rows(sections("settings")["Practice settings"]).items()} == known

@@ -47,6 +47,7 @@ time_claims: one_owner resource_kind span
 webhook_events: state
 """
 UNIQUE_WHERE = {
+    "uq_appointment_external_ids_current",
     "uq_ehr_writes_open",
     "uq_service_instances_live",
     "uq_sync_logs_run_organization",

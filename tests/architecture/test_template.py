@@ -81,13 +81,17 @@ def test_a_function_may_send_exactly_where_its_environment_points(name: str) -> 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_has_an_alarm_that_names_the_runbook(name: str) -> None:
     alarms = [properties(alarm) for alarm in of("AWS::CloudWatch::Alarm")]
-    mine = [alarm for alarm in alarms if {"Name": "FunctionName", "Value": {"Ref": name}} in alarm["Dimensions"]]
+    mine = [
+        alarm for alarm in alarms if {"Name": "FunctionName", "Value": {"Ref": name}} in alarm.get("Dimensions", [])
+    ]
     assert mine
     assert all(alarm["AlarmDescription"].startswith("runbook: ") for alarm in mine)
 
 
 def test_every_queue_has_a_dead_letter_queue_with_an_alarm_and_time_for_its_consumer() -> None:
-    watched = {target(d["Value"]) for alarm in of("AWS::CloudWatch::Alarm") for d in properties(alarm)["Dimensions"]}
+    watched = {
+        target(d["Value"]) for alarm in of("AWS::CloudWatch::Alarm") for d in properties(alarm).get("Dimensions", [])
+    }
     consumers = {target(event["Queue"]): name for name in FUNCTIONS for event in events(name, "SQS")}
     dead = {target(properties(queue)["RedrivePolicy"]["deadLetterTargetArn"]) for queue in consumers}
     assert dead <= watched
@@ -147,3 +151,12 @@ def test_every_documented_route_is_in_the_template_and_the_other_way_round() -> 
 def shape(path: str) -> str:
     """Return a path with its parameters' names left out."""
     return re.sub(r"\{[^}]+\}", "{}", path)
+
+
+def test_staff_alerts_are_counted_where_they_are_logged_and_raise_an_alarm() -> None:
+    counted, alarm = properties("StaffAlertsCounted"), properties("StaffAlerts")
+    assert counted["FilterPattern"] == '{ $.message = "staff_alerted" }'
+    assert counted["LogGroupName"] == {"Ref": "SweeperLogs"}
+    [metric] = counted["MetricTransformations"]
+    assert (metric["MetricNamespace"], metric["MetricName"]) == (alarm["Namespace"], alarm["MetricName"])
+    assert 'logger.error("staff_alerted"' in (ROOT / "layers/common/moonlit/booking/outbox.py").read_text()

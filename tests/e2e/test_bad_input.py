@@ -19,6 +19,21 @@ pytestmark = pytest.mark.stack
 
 CANARY = "Zyxcanary"
 GOOD = booking(TEN.isoformat(), 1)
+SLOT = {name: value for name, value in GOOD.items() if name not in ("patient", "consents")}
+LEAD = {"payerName": "Some Plan", "email": "pat.lead@example.org"}
+NOBODYS = "7c1e5f0c-6f55-4e0b-9a53-0f7a3d9f4b10"
+VISIT = f"/appointments/{NOBODYS}"
+STORED = (
+    "appointments",
+    "appointment_holds",
+    "time_claims",
+    "patients",
+    "ehr_writes",
+    "idempotency_keys",
+    "leads",
+    "outbox",
+    "public_uses",
+)
 SEARCH = f"/availability?payerId={PAYER}&serviceId={SERVICE_ID}&state=UT"
 
 
@@ -46,7 +61,7 @@ def is_problem(answer: Answer, status: int, slug: str) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_stored(site: Site) -> Any:
     yield
-    for table in ("appointments", "time_claims", "patients", "ehr_writes", "idempotency_keys"):
+    for table in STORED:
         assert site.rows(f"select 1 from {table}") == []
     assert site.in_ehr() == []
 
@@ -100,6 +115,158 @@ def test_a_malformed_member_is_named_by_its_pointer(site: Site, path: str, value
 )
 def test_a_body_that_is_no_json_object_is_refused(site: Site, raw: bytes) -> None:
     is_problem(site.api("POST", "/appointments", raw=raw, headers={"Idempotency-Key": "k"}), 422, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "pointer"),
+    [
+        ("/holds", SLOT | {"start": "2027-03-11T10:00:00"}, "/start"),
+        ("/holds", SLOT | {"start": None}, "/start"),
+        ("/holds", SLOT | {"payerId": CANARY}, "/payerId"),
+        ("/holds", SLOT | {"state": ["UT"]}, "/state"),
+        ("/holds", SLOT | {"interpreter": 1}, "/interpreter"),
+        ("/holds", SLOT | {"modality": CANARY}, "/modality"),
+        ("/holds", SLOT | {"patient": GOOD["patient"]}, "/patient"),
+        ("/holds", SLOT | {"holdId": str(uuid4())}, "/holdId"),
+        ("/appointments", GOOD | {"overrule": {"patientOverlap": True, "reason": CANARY}}, "/overrule"),
+        ("/appointments", GOOD | {"holdId": CANARY}, "/holdId"),
+        (f"{VISIT}/cancel", {"reason": CANARY * 50}, "/reason"),
+        (f"{VISIT}/cancel", {"reason": f"{CANARY}\u0001"}, "/reason"),
+        (f"{VISIT}/cancel", {"because": CANARY}, "/because"),
+        (f"{VISIT}/cancel", {"reason": 7}, "/reason"),
+        (f"{VISIT}/reschedule", {}, "/start"),
+        (f"{VISIT}/reschedule", {"start": "tomorrow"}, "/start"),
+        (f"{VISIT}/reschedule", {"start": "2027-03-12T10:00:00"}, "/start"),
+        (f"{VISIT}/reschedule", {"start": TEN.isoformat(), "providerId": CANARY}, "/providerId"),
+        (f"{VISIT}/reschedule", {"start": TEN.isoformat(), "byStaff": True}, "/byStaff"),
+        ("/leads", {"payerName": "Some Plan"}, "/email"),
+        ("/leads", LEAD | {"email": CANARY}, "/email"),
+        ("/leads", LEAD | {"payerName": ""}, "/payerName"),
+        ("/leads", LEAD | {"phone": CANARY}, "/phone"),
+        ("/leads", LEAD | {"effectiveDate": "tomorrow"}, "/effectiveDate"),
+        ("/leads", LEAD | {"status": "converted"}, "/status"),
+        ("/leads", LEAD | {"payerId": CANARY}, "/payerId"),
+    ],
+)
+def test_a_malformed_member_of_the_other_forms_is_named_by_its_pointer(
+    site: Site, route: str, body: dict[str, Any], pointer: str
+) -> None:
+    answer = site.api("POST", route, body, headers={"Idempotency-Key": uuid4().hex})
+    is_problem(answer, 422, "malformed-request")
+    assert [error["pointer"] for error in answer.body["errors"]] == [pointer]
+
+
+@pytest.mark.parametrize(
+    ("route", "raw"),
+    [
+        (route, raw)
+        for route in ("/holds", f"{VISIT}/cancel", f"{VISIT}/reschedule", "/leads")
+        for raw in (b"", b"{", b"[]", b"null", b'"text"', b"7", b"\xff\xfe", f'{{"{CANARY}'.encode())
+        if raw not in (b"", b"null") or "cancel" not in route  # Nothing need be said to cancel.
+    ],
+)
+def test_a_body_of_the_other_forms_that_is_no_json_object_is_refused(site: Site, route: str, raw: bytes) -> None:
+    is_problem(site.api("POST", route, raw=raw), 422, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", f"/holds/{CANARY}"),
+        ("GET", f"/appointments/{CANARY}"),
+        ("POST", f"/appointments/{CANARY}/cancel"),
+        ("POST", f"/appointments/{CANARY}/reschedule"),
+        ("GET", f"/appointments/{CANARY}/calendar.ics"),
+        ("GET", f"/appointments/{'7' * 400}"),
+    ],
+)
+def test_an_id_that_is_none_is_refused(site: Site, method: str, path: str) -> None:
+    answer = site.api(
+        method, path, {"start": TEN.isoformat()} if "reschedule" in path else {} if method == "POST" else None
+    )
+    is_problem(answer, 422, "malformed-request")
+    assert [error["pointer"].startswith("/path/") for error in answer.body["errors"]] == [True]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/holds", SLOT),
+        ("DELETE", f"/holds/{NOBODYS}", None),
+        ("POST", "/appointments", GOOD),
+        ("GET", VISIT, None),
+        ("POST", f"{VISIT}/cancel", {}),
+        ("POST", f"{VISIT}/reschedule", {"start": TEN.isoformat()}),
+        ("GET", f"{VISIT}/calendar.ics", None),
+        ("POST", "/leads", LEAD),
+    ],
+)
+def test_an_unknown_query_parameter_is_refused_everywhere(site: Site, method: str, path: str, body: Any) -> None:
+    answer = site.api(method, f"{path}?byStaff={CANARY}", body, headers={"Idempotency-Key": uuid4().hex})
+    is_problem(answer, 422, "malformed-request")
+    assert answer.body["errors"] == [{"pointer": "/query/byStaff", "code": "extra_forbidden"}]
+
+
+@pytest.mark.parametrize(
+    "token", ["", "Bearer", "Bearer x.y.z", f"Bearer {CANARY}", "Basic abc", "Bearer " + "a." * 2000]
+)
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", f"{VISIT}/cancel", {}),
+        ("POST", f"{VISIT}/reschedule", {"start": TEN.isoformat()}),
+        ("GET", f"{VISIT}/calendar.ics", None),
+    ],
+)
+def test_a_visit_is_not_touched_without_its_token(site: Site, method: str, path: str, body: Any, token: str) -> None:
+    is_problem(site.api(method, path, body, headers={"Authorization": token}), 401, "token-refused")
+
+
+@pytest.mark.parametrize("token", ["", "x.y.z", CANARY, "a" * 1000])
+def test_a_calendar_is_not_given_for_a_wrong_token_in_the_address(site: Site, token: str) -> None:
+    is_problem(site.api("GET", f"{VISIT}/calendar.ics?token={token}"), 401, "token-refused")
+    is_problem(site.api("GET", f"{VISIT}/calendar.ics?token={'a' * 1001}"), 422, "malformed-request")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/admin/appointments"),
+        ("POST", "/admin/appointments"),
+        ("POST", f"/admin{VISIT}/cancel"),
+        ("POST", f"/admin{VISIT}/reschedule"),
+        ("GET", "/admin/conflicts"),
+    ],
+)
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x.y.z"}, {"Authorization": f"Bearer {CANARY}"}])
+def test_the_offices_routes_are_closed_to_everybody_else(
+    site: Site, method: str, path: str, headers: dict[str, str]
+) -> None:
+    answer = site.api(method, path, None if method == "GET" else {}, headers=headers)
+    assert (answer.status, answer.body) == (401, {"message": "Unauthorized"})
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "slug"),
+    [
+        (SLOT | {"payerId": str(uuid4())}, 404, "not-found"),
+        (SLOT | {"serviceId": str(uuid4())}, 404, "not-found"),
+        (SLOT | {"providerId": str(uuid4())}, 404, "not-found"),
+        (SLOT | {"payerId": str(NEW_PAYER)}, 409, "payer-not-accepted"),
+        (SLOT | {"state": "NV"}, 409, "provider-not-eligible"),
+        (SLOT | {"start": (TEN + timedelta(minutes=7)).isoformat()}, 409, "slot-not-offered"),
+        (SLOT | {"start": (TEN + timedelta(microseconds=7)).isoformat()}, 409, "slot-not-offered"),
+        (SLOT | {"locationId": str(uuid4())}, 409, "slot-not-offered"),
+    ],
+)
+def test_a_hold_that_a_rule_forbids_is_a_problem_of_its_own_kind(
+    site: Site, body: dict[str, Any], status: int, slug: str
+) -> None:
+    is_problem(site.api("POST", "/holds", body), status, slug)
+
+
+def test_a_lead_for_a_payer_that_is_not_there_is_not_found(site: Site) -> None:
+    is_problem(site.api("POST", "/leads", LEAD | {"payerId": str(uuid4())}), 404, "not-found")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": ""}, {"Idempotency-Key": "x" * 201}])

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from local.running import StackNotStarted, running_stack
+from tests.e2e.site import call
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.stack
@@ -30,13 +31,35 @@ def make(folder: Path, *words: str, **settings: str) -> subprocess.CompletedProc
 def test_a_running_stack_answers_where_it_says(stack: dict[str, Any]) -> None:
     with urllib.request.urlopen(f"{stack['apiUrl']}/health") as answer:  # noqa: S310
         assert answer.status == 200
-    with urllib.request.urlopen(f"{stack['simulators']['intakeq']}/_control/requests") as answer:  # noqa: S310
-        assert answer.status == 200
+    for vendor in ("intakeq", "athena"):
+        with urllib.request.urlopen(f"{stack['simulators'][vendor]}/_control/requests") as answer:  # noqa: S310
+            assert answer.status == 200
     engine = sa.create_engine(stack["databaseUrl"])
     with engine.connect() as connection:
         assert connection.scalar(sa.text("select count(*) from payers"))
     engine.dispose()
     assert stack["webhooks"]["intakeq"].startswith(stack["apiUrl"] + "/webhooks/intakeq/")
+
+
+def test_everyone_of_the_clinic_is_signed_in_and_may_what_their_role_may(stack: dict[str, Any]) -> None:
+    engine = sa.create_engine(stack["databaseUrl"])
+    query = "select email, role from staff_users union select email, role from partner_users"
+    with engine.connect() as connection:
+        roles = {row.email: row.role for row in connection.execute(sa.text(query))}
+    engine.dispose()
+    assert stack["tokens"].keys() == roles.keys()
+    assert set(roles.values()) == {"admin", "biller", "provider", "partner_admin", "case_manager"}
+    url = f"{stack['apiUrl']}/admin/conflicts"
+    answers = {
+        email: call("GET", url, headers={"authorization": f"Bearer {token}"})
+        for email, token in stack["tokens"].items()
+    }
+    assert {email: answer.status for email, answer in answers.items()} == {
+        email: 200 if role == "admin" else 403 for email, role in roles.items()
+    }
+    nobody = call("GET", url)
+    assert (nobody.status, nobody.body) == (401, {"message": "Unauthorized"})
+    assert "x-request-id" not in nobody.headers  # The gateway itself answered.
 
 
 def test_a_second_stack_on_the_same_state_is_refused(stack: dict[str, Any], stack_folder: Path) -> None:

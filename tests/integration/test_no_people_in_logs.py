@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from io import StringIO
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -22,6 +23,7 @@ import stamina
 
 from moonlit.db import tables as t
 from moonlit.observability import logger
+from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_booking import EMIL
 from tests.fixtures_functions import Functions, functions, sample
 from tests.fixtures_intakeq import NOON, make_visit, open_intakeq, start_intakeq
@@ -228,6 +230,115 @@ def test_somebody_elses_visit(listener: Listener) -> None:
     listener.names_nobody()
 
 
+def sending(name: str, body: Any, token: str = "") -> dict[str, Any]:
+    """Return a sample with another body, as who holds that token sends it."""
+    event = sample(name)
+    event["body"] = json.dumps(body)
+    if token:
+        event["headers"]["authorization"] = f"Bearer {token}"
+    return event
+
+
+def about(event: dict[str, Any], visit: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an event about that visit."""
+    path = event["rawPath"].replace(event["pathParameters"]["appointmentId"], visit["appointmentId"])
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+    return event
+
+
+def test_a_hold_and_its_refusals(listener: Listener) -> None:
+    slot = json.loads(sample("book/hold")["body"])
+    assert listener.status("book", sending("book/hold", slot)) == 201
+    assert listener.status("book", sending("book/hold", slot)) == 409
+    assert listener.status("book", sending("book/hold", slot | {"patient": PERSON})) == 422
+    assert listener.status("book", sending("book/hold", slot | {"language": "Zyxwella Quillfeather"})) == 422
+    event = sample("book/drop_hold")
+    event["rawPath"] = event["requestContext"]["http"]["path"] = f"/holds/{quote(PERSON['email'])}"
+    assert listener.status("book", event) == 422
+    listener.names_nobody()
+
+
+def test_a_visit_that_is_moved_and_cancelled_whatever_the_ehr_says(listener: Listener) -> None:
+    listener.functions.clock.advance(days=-2)
+    visit = json.loads(listener.call("book", booking())["body"])
+    to = {"start": "2027-03-12T10:00:00-07:00"}
+    why = {"reason": "Zyxwella Quillfeather is ill"}
+    for kind in ("error_before", "drop_after"):
+        listener.functions.intakeq.fail({"method": "PUT", "kind": kind, "times": 1})
+        move = about(sending("book/reschedule", to, visit["manageToken"]), visit)
+        assert listener.status("book", move) == 202
+        assert (
+            listener.status("book", about(sending("book/reschedule", to | PERSON, visit["manageToken"]), visit)) == 422
+        )
+    listener.functions.intakeq.fail(
+        {"path": "/appointments/cancellation", "kind": "error_before", "status": 400, "times": None}
+    )
+    assert listener.status("book", about(sending("book/cancel", why, visit["manageToken"]), visit)) == 200
+    for _ in range(12):
+        listener.functions.clock.advance(hours=1)
+        listener.call("sweeper", sample("sweeper/every_minute"))
+    assert {"booking_not_written", "staff_alerted", "swept"} <= set(listener.lines())
+    assert listener.functions.rows("select payload from outbox")
+    listener.answers += [str(row) for row in listener.functions.rows("select kind, payload from outbox")]
+    listener.names_nobody()
+
+
+def test_tokens_and_addresses_with_a_person_in_them(listener: Listener) -> None:
+    event = sample("book/calendar")
+    event |= {"rawQueryString": "token=Zyxwella", "queryStringParameters": {"token": "Zyxwella.Quillfeather.canary"}}
+    assert listener.status("book", event) == 401
+    event |= {"queryStringParameters": {"token": "x", "patient": PERSON["email"]}}
+    assert listener.status("book", event) == 422
+    for name in ("cancel", "reschedule"):
+        body = {"start": "2027-03-12T10:00:00-07:00"} if name == "reschedule" else {"reason": "Zyxwella is ill"}
+        assert listener.status("book", sending(f"book/{name}", body, "Zyxwella.Quillfeather.canary")) == 401
+    listener.names_nobody()
+
+
+def test_leads_good_and_bad(listener: Listener) -> None:
+    lead = {
+        "payerName": "Quillfeather Mutual",
+        **{name: PERSON[name] for name in ("firstName", "lastName", "email", "phone")},
+    }
+    assert listener.status("book", sending("book/lead", lead)) == 201
+    for path in leaves(lead):
+        wrong = replaced(lead, path, ["Zyxwella Quillfeather", PERSON])
+        assert listener.status("book", sending("book/lead", wrong)) == 422, path
+    assert listener.status("book", sending("book/lead", lead | {"dateOfBirth": PERSON["dateOfBirth"]})) == 422
+    assert (
+        listener.status("book", sending("book/lead", lead | {"payerId": "7c1e5f0c-6f55-4e0b-9a53-0f7a3d9f4b10"})) == 404
+    )
+    listener.functions.execute("update practice_settings set settings = '{\"leads_per_address_hour\": 1}'")
+    assert listener.status("book", sending("book/lead", lead)) == 429
+    forbid(listener.functions, "leads", "email")
+    assert listener.status("book", sending("book/lead", lead)) == 500
+    listener.answers += [str(row) for row in listener.functions.rows("select kind, payload from outbox")]
+    listener.names_nobody()
+
+
+def test_what_the_office_does_with_a_visit(listener: Listener) -> None:
+    add_staff(listener.functions, "admin", "s-1")
+    body = json.loads(booking()["body"]) | {"overrule": {"patientOverlap": True, "reason": "Zyxwella asked"}}
+
+    def asked(name: str, told: Any = None) -> dict[str, Any]:
+        return as_user(f"admin/{name}", sub="s-1") | ({"body": json.dumps(told)} if told is not None else {})
+
+    answer = listener.call("admin", asked("book", body))
+    assert answer["statusCode"] == 201
+    visit = json.loads(answer["body"])
+    assert listener.status("admin", asked("book", body | {"overrule": {"reason": "Zyxwella asked"}})) == 422
+    assert listener.status("admin", asked("book", body | {"state": "NV"})) == 409
+    told = {"from": "Zyxwella", "status": "Quillfeather", "patientId": PERSON["email"], "name": "Zyxwella"}
+    assert listener.status("admin", asked("appointments") | {"queryStringParameters": told}) == 422
+    assert listener.status("admin", asked("appointments")) == 200
+    assert listener.status("admin", about(asked("reschedule", {"start": "Zyxwella"}), visit)) == 422
+    assert listener.status("admin", about(asked("cancel", {"reason": "Zyxwella Quillfeather is ill"}), visit)) == 200
+    assert listener.status("admin", asked("cancel", {"reason": "Zyxwella Quillfeather is ill"})) == 404
+    listener.functions.execute("alter table payers rename to gone")
+    assert listener.status("admin", asked("appointments")) == 500
+    listener.names_nobody()
+
+
 @pytest.mark.parametrize(
     "name",
     ["payerId", "from", "state", "tz", "providers[]", "language", "locationId", "holdId", "client", "Quill feather"],
@@ -241,6 +352,25 @@ def test_a_search_for_a_person_among_the_payers(listener: Listener) -> None:
     assert listener.status("availability", asking("payers", q="Quillfeather")) == 200
     listener.functions.execute("alter table payers rename to gone")
     assert listener.status("availability", asking("payers", q="Quillfeather")) == 500
+    listener.names_nobody()
+
+
+def test_people_who_sign_in_and_are_refused(listener: Listener) -> None:
+    person = {"name": "Zyxwella Quillfeather", "email": PERSON["email"]}
+    add_staff(listener.functions, "biller", "s-1", **person)
+    add_staff(listener.functions, "admin", "s-2", **person | {"email": CONTACT["email"]})
+    claims = {"username": PERSON["email"], "email": PERSON["email"], "name": person["name"]}
+    event = partial(as_user, "admin/conflicts", **claims)
+    assert listener.status("admin", event(sub="s-1")) == 403
+    assert listener.status("admin", event(sub="Zyxwella Quillfeather")) == 401
+    assert listener.status("admin", event(sub="s-2", token_use="id")) == 401
+    assert listener.status("admin", event(sub="s-2") | {"queryStringParameters": {"cursor": MEMBER}}) == 422
+    assert listener.lines().count("request_refused") == 3
+    listener.functions.execute("alter table schedule_conflicts rename to gone")
+    assert listener.status("admin", event(sub="s-2")) == 500
+    listener.functions.execute("alter table staff_users rename to gone_too")
+    assert listener.status("admin", event(sub=person["name"])) == 500
+    assert listener.lines().count("unexpected_error") == 2
     listener.names_nobody()
 
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from moonlit.booking import tokens
 from moonlit.db import tables as t
 from tests.conftest import ROOT
+from tests.fixtures_access import add_staff
 from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
 from tests.fixtures_functions import TOKEN_KEY, Functions, functions, records, sample
 from tests.fixtures_intakeq import NOON, open_intakeq, start_intakeq
@@ -77,6 +78,94 @@ def book(functions: Functions, answer: Any) -> None:
 
 def refused_without_a_token(_: Functions, answer: Any) -> None:
     assert body(answer, 401)["type"].endswith("/token-refused")
+
+
+def held(functions: Functions, answer: Any) -> None:
+    said = body(answer, 201)
+    assert (said["providerId"], said["expiresAt"]) == (str(INES), "2027-03-10T12:10:00-07:00")
+    assert [str(row["id"]) for row in functions.rows("select id from appointment_holds")] == [said["holdId"]]
+
+
+def a_hold(functions: Functions) -> None:
+    """Hold the sample's slot under the id that the other sample gives back."""
+    functions.call("book", sample("book/hold"))
+    renamed(functions, "appointment_holds", sample("book/drop_hold")["pathParameters"]["holdId"], "hold_id")
+
+
+def dropped(functions: Functions, answer: Any) -> None:
+    assert (answer["statusCode"], answer.get("body") or "") == (204, "")
+    assert functions.rows("select 1 from appointment_holds union all select 1 from time_claims") == []
+
+
+def kept_lead(functions: Functions, answer: Any) -> None:
+    said = body(answer, 201)
+    assert [str(row["id"]) for row in functions.rows("select id from leads")] == [said["leadId"]]
+
+
+def renamed(functions: Functions, table: str, new_id: str, *references: str) -> None:
+    """Give the one row of a table the id that a sample names; `references` are the columns that point to it."""
+    tables = {"hold_id": ["time_claims"], "appointment_id": ["time_claims", "ehr_writes", "idempotency_keys"]}
+    with functions.begin() as connection:
+        old_id = connection.execute(sa.text(f"select id from {table}")).scalar_one()
+        ids = {"old": old_id, "new": UUID(new_id)}
+        columns = f"(jsonb_populate_record(a, jsonb_build_object('id', cast(:new as text)))).* from {table} a"
+        connection.execute(sa.text(f"insert into {table} select {columns}"), ids)
+        for column in references:
+            for other in (*tables[column], *(["appointment_external_ids"] if column == "appointment_id" else [])):
+                connection.execute(sa.text(f"update {other} set {column} = :new where {column} = :old"), ids)
+        connection.execute(sa.text(f"delete from {table} where id = :old"), ids)
+
+
+def an_admin(functions: Functions) -> None:
+    """Store who the samples' `sub` is."""
+    claims = sample("admin/conflicts")["requestContext"]["authorizer"]["jwt"]["claims"]
+    add_staff(functions, "admin", claims["sub"])
+
+
+def a_visit(functions: Functions) -> None:
+    """Store an admin, and a visit under the id that the samples name."""
+    an_admin(functions)
+    functions.call("book", sample("book/book"))
+    renamed(functions, "appointments", sample("admin/cancel")["pathParameters"]["appointmentId"], "appointment_id")
+
+
+def listed(_: Functions, answer: Any) -> None:
+    (item,) = body(answer)["items"]
+    assert (item["start"], item["patient"]["name"]) == ("2027-03-11T10:00:00-07:00", "Dana Whitlock")
+
+
+def booked_by_staff(functions: Functions, answer: Any) -> None:
+    said = body(answer, 201)
+    assert said["status"] == "confirmed"
+    (row,) = functions.rows("select kind, details from patient_activity_log")
+    assert (row["kind"], row["details"]["appointmentId"]) == ("overlap_overruled", said["appointmentId"])
+
+
+def cancelled(functions: Functions, answer: Any) -> None:
+    assert body(answer)["status"] == "cancelled"
+    assert [visit["Status"] for visit in functions.intakeq.state()["appointments"]] == ["Canceled"]
+
+
+def moved(functions: Functions, answer: Any) -> None:
+    said = body(answer)
+    assert (said["status"], said["start"], said["sequence"]) == ("confirmed", "2027-03-12T10:00:00-07:00", 1)
+    assert said["provider"]["id"] == str(EMIL)
+
+
+def an_admin_and_a_conflict(functions: Functions) -> None:
+    """Store an admin, and a conflict of a visit that is booked here."""
+    an_admin(functions)
+    booked = body(functions.call("book", sample("book/book")), 201)
+    values = {"appointment_id": UUID(booked["appointmentId"]), "external_id": "stranger", "state": "open"}
+    account_id = functions.rows("select id from ehr_accounts")[0]["id"]
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.schedule_conflicts).values(account_id=account_id, created_at=NOON, **values))
+
+
+def conflicts(_: Functions, answer: Any) -> None:
+    said = body(answer)
+    assert [(item["externalId"], item["state"]) for item in said["items"]] == [("stranger", "open")]
+    assert said["nextCursor"] is None
 
 
 def accepted_webhook(functions: Functions, answer: Any) -> None:
@@ -173,7 +262,7 @@ def leftovers(functions: Functions) -> None:
 
 
 def swept(functions: Functions, answer: Any) -> None:
-    assert answer == {"holds_expired": 1, "pulls": 0, "parts": 0, "events": 1}
+    assert answer == {"holds_expired": 1, "slots_thawed": 0, "pulls": 0, "parts": 0, "events": 1}
     assert functions.rows("select id from appointment_holds") == []
     assert len(functions.queues["EventQueue"].take()) == 1
 
@@ -188,13 +277,24 @@ def named(name: str, member: str) -> UUID:
 
 
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
+    "admin/appointments": a_visit,
+    "admin/book": an_admin,
+    "admin/cancel": a_visit,
+    "admin/conflicts": an_admin_and_a_conflict,
+    "admin/reschedule": a_visit,
     "apply_event/event": a_stored_event,
+    "book/drop_hold": a_hold,
     "sweeper/every_minute": leftovers,
     "sync_cron/by_hand": quick_workers,
     "sync_cron/go_on": a_paused_run,
     "sync_org/part": a_part,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
+    "admin/appointments": listed,
+    "admin/book": booked_by_staff,
+    "admin/cancel": cancelled,
+    "admin/conflicts": conflicts,
+    "admin/reschedule": moved,
     "apply_event/event": applied_event,
     "availability/availability": availability,
     "availability/docs": page,
@@ -205,6 +305,12 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "availability/services": services,
     "book/appointment": refused_without_a_token,
     "book/book": book,
+    "book/calendar": refused_without_a_token,
+    "book/cancel": refused_without_a_token,
+    "book/drop_hold": dropped,
+    "book/hold": held,
+    "book/lead": kept_lead,
+    "book/reschedule": refused_without_a_token,
     "migrate/deploy": migrated,
     "sweeper/every_minute": swept,
     "sync_cron/by_hand": finished_run,
@@ -230,12 +336,30 @@ def test_a_sample_gets_the_answer_that_is_promised(functions: Functions, name: s
     PROMISED[name](functions, functions.call(name.partition("/")[0], sample(name)))
 
 
-def test_the_sample_for_a_visit_shows_it_to_who_holds_its_token(functions: Functions) -> None:
+def with_token(name: str, booked: Mapping[str, Any], token: str) -> dict[str, Any]:
+    """Return a sample about a visit as who holds a token of another visit would send it."""
+    event = sample(name)
+    path = event["rawPath"].replace(event["pathParameters"]["appointmentId"], booked["appointmentId"])
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+    if "token" in event.get("queryStringParameters", {}):
+        event |= {"rawQueryString": f"token={token}", "queryStringParameters": {"token": token}}
+    else:
+        event["headers"]["authorization"] = f"Bearer {token}"
+    return event
+
+
+def test_the_samples_for_a_visit_answer_to_who_holds_its_token(functions: Functions) -> None:
+    functions.clock.advance(days=-2)
     booked = body(functions.call("book", sample("book/book")), 201)
-    event = sample("book/appointment")
-    event["rawPath"] = event["requestContext"]["http"]["path"] = f"/appointments/{booked['appointmentId']}"
-    event["headers"]["authorization"] = f"Bearer {booked['manageToken']}"
-    assert body(functions.call("book", event))["start"] == "2027-03-11T10:00:00-07:00"
-    expired = tokens.issue(TOKEN_KEY, UUID(booked["appointmentId"]), NOON - timedelta(days=60))
-    event["headers"]["authorization"] = f"Bearer {expired}"
-    assert body(functions.call("book", event), 401)
+
+    def ask(name: str, token: str = booked["manageToken"]) -> Any:
+        return functions.call("book", with_token(name, booked, token))
+
+    assert body(ask("book/appointment"))["start"] == "2027-03-11T10:00:00-07:00"
+    assert ask("book/calendar")["body"].startswith("BEGIN:VCALENDAR")
+    assert body(ask("book/reschedule"))["start"] == "2027-03-12T10:00:00-07:00"
+    assert body(ask("book/cancel"))["status"] == "cancelled"
+    assert body(ask("book/cancel"))["status"] == "cancelled"
+    expired = tokens.issue(TOKEN_KEY, UUID(booked["appointmentId"]), NOON - timedelta(days=365))
+    for name in ("appointment", "calendar", "cancel", "reschedule"):
+        assert body(ask(f"book/{name}", expired), 401)

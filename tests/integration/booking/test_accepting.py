@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.booking import errors
-from moonlit.booking.attempt import Wanted
 from moonlit.booking.claims import lock
 from moonlit.booking.store import Visits
+from moonlit.booking.wanted import Wanted
 from moonlit.errors import MoonlitError, NotFound
 from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, TEN, Office, somebody, wanted
 from tests.fixtures_intakeq import OTHER_PRACTITIONER, PRACTITIONER
@@ -51,7 +51,7 @@ def test_a_booking_claims_the_time_of_the_provider_with_buffers_and_of_the_patie
         (wanted(provider_id=uuid4()), NotFound),
         (wanted(state="NV"), errors.ProviderNotEligible),
         (wanted(language="vi"), errors.ProviderNotEligible),
-        (wanted(modality="in_person"), errors.SlotNotOffered),
+        (wanted(modality="in_person"), errors.ProviderNotEligible),
     ],
 )
 def test_what_a_rule_forbids_is_refused_and_nothing_is_stored(
@@ -113,7 +113,7 @@ def test_a_repetition_that_overtakes_is_no_overlap_of_the_patient_with_themselve
     early = iter([None])
     seen = Visits.key_used
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Visits, "key_used", lambda self, key: next(early, seen(self, key)))
+        patch.setattr(Visits, "key_used", lambda self, key, **but: next(early, seen(self, key, **but)))
         assert office.accept(anyone, "key-2", "body") == first
 
 

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from moonlit.booking.attempt import Key
 from moonlit.booking.errors import BookingRefused
 from moonlit.booking.use_cases import accept
+from moonlit.booking.wanted import Key
 from moonlit.db.engine import beginner, connect
 from tests.fixtures_booking import EMIL, INES, load_practice, make_clinic, somebody, wanted
 from tests.fixtures_intakeq import NOON, MovableClock

@@ -47,6 +47,10 @@ def test_what_a_request_does_not_have_is_absent() -> None:
     assert event()["isBase64Encoded"] is False
 
 
+def test_who_is_not_signed_in_has_no_authorizer() -> None:
+    assert "authorizer" not in event()["requestContext"]
+
+
 def test_repeated_parameters_and_headers_are_joined_by_commas() -> None:
     seen = event(query="a=1&b=x%20y&a=2&c=&d=p+q", headers=[("Accept", "text/html"), ("accept", "text/plain")])
     assert seen["queryStringParameters"] == {"a": "1,2", "b": "x y", "c": "", "d": "p q"}

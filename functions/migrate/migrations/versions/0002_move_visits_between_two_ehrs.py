@@ -112,6 +112,13 @@ def upgrade() -> None:
     op.add_column("ehr_writes", sa.Column("reason", sa.Text(), nullable=True))
     op.alter_column("ehr_writes", "practitioner_id", existing_type=sa.TEXT(), nullable=True)
     op.alter_column("ehr_writes", "ehr_service_id", existing_type=sa.TEXT(), nullable=True)
+    op.create_index(
+        "uq_appointment_external_ids_current",
+        "appointment_external_ids",
+        ["appointment_id"],
+        unique=True,
+        postgresql_where=sa.text("is_current"),
+    )
     op.drop_index("uq_ehr_writes_open", table_name="ehr_writes")
     op.create_index(
         "uq_ehr_writes_open",

@@ -52,6 +52,7 @@ class Request:
         own: The caller's own hold and visit.
         ignore_busy: Leave other visits and caps out, to tell a slot that is taken from a time that never was one.
         notice_free: Staff need not give notice.
+        returning: The patient is the providers' already, so that nobody is asked whether they take new ones.
         with_room: Leave out when no room is free, if the service needs one. Booking does not ask for that: it takes the
             room itself, and can say that it is the room that is missing.
     """
@@ -70,6 +71,7 @@ class Request:
     own: Own = NOBODYS
     ignore_busy: bool = False
     notice_free: bool = False
+    returning: bool = False
     with_room: bool = False
 
 
@@ -183,8 +185,8 @@ def _known(store: Availability, request: Request, now: datetime) -> tuple[Facts,
 
 
 def _wish(request: Request, service: Service) -> Wish:
-    is_intake = service.kind == "intake"
-    return Wish(request.state, is_intake, request.language, request.interpreter, request.modality)
+    is_new = service.kind == "intake" and not request.returning
+    return Wish(request.state, is_new, request.language, request.interpreter, request.modality)
 
 
 def _bounds(request: Request, service: Service, facts: Facts, now: datetime) -> Bounds:

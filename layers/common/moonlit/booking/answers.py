@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from moonlit.booking.attempt import Wanted
+from moonlit.booking.holds_store import Hold
+from moonlit.booking.leads import Lead
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.statuses import shown_status
+from moonlit.booking.wanted import Overrule, SlotWish, Wanted
 from moonlit.web.models import Day, Email, Flag, Instant, Language, Line, Modality, Model, Phone, State, ZoneName
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
@@ -51,8 +53,8 @@ class ConsentsBody(Model):
     sms: Flag
 
 
-class BookingBody(Model):
-    """A booking; without `providerId` anyone eligible serves."""
+class SlotBody(Model):
+    """A slot; without `providerId` anyone eligible serves."""
 
     payer_id: UUID
     service_id: UUID
@@ -63,23 +65,34 @@ class BookingBody(Model):
     location_id: UUID | None = None
     language: Language | None = None
     interpreter: Flag = False
+
+    def wish(self) -> dict[str, Any]:
+        """Return the slot in the words of `SlotWish`."""
+        return {name: getattr(self, name) for name in SlotBody.model_fields}
+
+
+class HoldBody(SlotBody):
+    """A slot that is to be held for ten minutes."""
+
+    def wanted(self) -> SlotWish:
+        """Return the slot in the words of the use case."""
+        return SlotWish(**self.wish())
+
+
+class BookingBody(SlotBody):
+    """A booking."""
+
+    hold_id: UUID | None = None
     patient: PatientBody
     insurance: InsuranceBody | None = None
     roi_contacts: Annotated[list[ContactBody], Field(max_length=20, default_factory=list)]
     consents: ConsentsBody
 
-    def wanted(self) -> Wanted:
-        """Return the booking in the words of the use case."""
+    def wanted(self, **by: Any) -> Wanted:
+        """Return the booking in the words of the use case; `by` says who asks, named by `Wanted`."""
         return Wanted(
-            payer_id=self.payer_id,
-            service_id=self.service_id,
-            provider_id=self.provider_id,
-            start=self.start,
-            state=self.state,
-            modality=self.modality,
-            location_id=self.location_id,
-            language=self.language,
-            interpreter=self.interpreter,
+            **self.wish(),
+            hold_id=self.hold_id,
             patient=PatientForm(
                 first_name=self.patient.first_name,
                 last_name=self.patient.last_name,
@@ -90,11 +103,92 @@ class BookingBody(Model):
                 zone=self.patient.timezone,
             ),
             given={
-                "insurance": self.insurance and self.insurance.model_dump(),
-                "roi_contacts": [contact.model_dump() for contact in self.roi_contacts],
+                "insurance": self.insurance and self.insurance.model_dump(by_alias=False),
+                "roi_contacts": [contact.model_dump(by_alias=False) for contact in self.roi_contacts],
                 "consents": self.consents.model_dump(),
             },
+            **by,
         )
+
+
+class OverruleBody(Model):
+    """Staff let the patient have two visits at once, and say why."""
+
+    patient_overlap: Literal[True]
+    reason: Line
+
+    def overrule(self, staff_id: UUID) -> Overrule:
+        """Return it in the words of the use case."""
+        return Overrule(staff_id, self.reason)
+
+
+class StaffBookingBody(BookingBody):
+    """A booking by staff."""
+
+    overrule: OverruleBody | None = None
+
+
+class CancelBody(Model):
+    """Why a visit is cancelled."""
+
+    reason: Line | None = None
+
+
+class MoveBody(Model):
+    """Where a visit is to go; without `providerId` the same provider gives it."""
+
+    start: Instant
+    provider_id: UUID | None = None
+
+
+class StaffMoveBody(MoveBody):
+    """A move by staff."""
+
+    overrule: OverruleBody | None = None
+
+
+class LeadBody(Model):
+    """Somebody whose payer is not taken yet."""
+
+    payer_id: UUID | None = None
+    payer_name: Line
+    email: Email
+    first_name: Line | None = None
+    last_name: Line | None = None
+    phone: Phone | None = None
+    state: State | None = None
+    effective_date: Day | None = None
+
+    def lead(self) -> Lead:
+        """Return it in the words of the use case."""
+        return Lead(**self.model_dump(by_alias=False))
+
+
+class LeadAnswer(Model):
+    """The lead that was kept."""
+
+    lead_id: UUID
+
+
+class HoldAnswer(Model):
+    """A slot that nobody else can take before it expires."""
+
+    hold_id: UUID
+    provider_id: UUID
+    start: AwareDatetime
+    end: AwareDatetime
+    expires_at: AwareDatetime
+
+
+def hold_answer(hold: Hold, zone: ZoneInfo) -> HoldAnswer:
+    """Return a hold with its times in `zone`."""
+    return HoldAnswer(
+        hold_id=hold.id,
+        provider_id=hold.provider_id,
+        start=hold.start.astimezone(zone),
+        end=hold.end.astimezone(zone),
+        expires_at=hold.expires_at.astimezone(zone),
+    )
 
 
 class Named(Model):

@@ -7,10 +7,11 @@ contention and its losers wait a second each; behind the lock the order is settl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal, Self
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -28,6 +29,28 @@ _LOCK = sa.text(
 ).bindparams(sa.bindparam("resource_ids", type_=sa.ARRAY(PG_UUID(as_uuid=True))))
 
 
+# Who gives a visit, and whose time it claims: the same queue as in `lock`, without asking for them first.
+_LOCK_VISIT = sa.text("""
+    select pg_advisory_xact_lock(k) from (
+        select distinct hashtextextended(x::text, 0) k from (
+            select resource_id from time_claims where appointment_id = :appointment_id
+            union
+            select p.person_id from appointments a join providers p on p.id in (a.provider_id, a.rendering_provider_id)
+            where a.id = :appointment_id
+            union
+            select unnest(:resource_ids)
+        ) resources (x) order by 1) s
+""").bindparams(
+    sa.bindparam("appointment_id", type_=PG_UUID(as_uuid=True)),
+    sa.bindparam("resource_ids", type_=sa.ARRAY(PG_UUID(as_uuid=True))),
+)
+
+
+def lock_visit(connection: sa.Connection, appointment_id: UUID, others: Iterable[UUID] = ()) -> None:
+    """Wait for this transaction's turn on everyone's time that the visit takes, and on that of `others`."""
+    connection.execute(_LOCK_VISIT, {"appointment_id": appointment_id, "resource_ids": list(others)})
+
+
 def lock(connection: sa.Connection, resource_ids: Iterable[UUID]) -> None:
     """Wait for this transaction's turn on all the persons, rooms and patients, in one order for everybody."""
     connection.execute(_LOCK, {"resource_ids": sorted(set(resource_ids))})
@@ -35,12 +58,46 @@ def lock(connection: sa.Connection, resource_ids: Iterable[UUID]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A resource's time, [start, end), buffers included."""
+    """A resource's time, [start, end), buffers included; what is not `enforced` may overlap."""
 
     kind: Literal["person", "room", "patient"]
     resource_id: UUID
     start: datetime
     end: datetime
+    enforced: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the claim for a JSON column."""
+        return {
+            "kind": self.kind,
+            "resource_id": str(self.resource_id),
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "enforced": self.enforced,
+        }
+
+    @classmethod
+    def of_json(cls, claim: Mapping[str, Any]) -> Self:
+        """Return the claim that `as_json` stored."""
+        return cls(
+            claim["kind"],
+            UUID(claim["resource_id"]),
+            datetime.fromisoformat(claim["start"]),
+            datetime.fromisoformat(claim["end"]),
+            claim["enforced"],
+        )
+
+
+def united(claims: Iterable[Claim]) -> list[Claim]:
+    """Return claims over the same time of which no two of one resource overlap or touch."""
+    by_resource: defaultdict[tuple[str, UUID, bool], list[Claim]] = defaultdict(list)
+    for claim in sorted(claims, key=lambda claim: claim.start):
+        row = by_resource[claim.kind, claim.resource_id, claim.enforced]
+        if row and claim.start <= row[-1].end:
+            row[-1] = replace(row[-1], end=max(row[-1].end, claim.end))
+        else:
+            row.append(claim)
+    return [claim for row in by_resource.values() for claim in row]
 
 
 class Claims:
@@ -77,37 +134,49 @@ class Claims:
         )
         return set(rows.scalars())
 
+    def of(self, appointment_id: UUID) -> list[Claim]:
+        """Return what a visit claims."""
+        columns = (time_claims.c.resource_kind, time_claims.c.resource_id, time_claims.c.span, time_claims.c.enforced)
+        rows = self._connection.execute(sa.select(*columns).where(time_claims.c.appointment_id == appointment_id))
+        return [Claim(kind, resource, span.lower, span.upper, enforced) for kind, resource, span, enforced in rows]
+
     def add(self, appointment_id: UUID, claims: Iterable[Claim]) -> None:
         """Claim the time for an appointment that is booked here.
 
         Raises:
-            SlotTaken: The constraint `ex_time_claims_no_overlap` refused, so two callers cannot both win.
+            SlotTaken: The constraint `ex_time_claims_no_overlap` refused, so two callers cannot both win. The
+                transaction is lost with it.
         """
+        self._insert(claims, appointment_id=appointment_id)
+
+    def add_for_hold(self, hold_id: UUID, claims: Iterable[Claim]) -> None:
+        """Claim the time for a hold; see `add`."""
+        self._insert(claims, hold_id=hold_id)
+
+    def put(self, appointment_id: UUID, claims: Sequence[Claim]) -> None:
+        """Let the appointment claim this and nothing else; see `add`."""
+        self.release(appointment_id)
+        if claims:
+            self._insert(claims, appointment_id=appointment_id)
+
+    def release(self, appointment_id: UUID) -> None:
+        """Give the appointment's time back."""
+        self._connection.execute(sa.delete(time_claims).where(time_claims.c.appointment_id == appointment_id))
+
+    def _insert(self, claims: Iterable[Claim], **owner: UUID) -> None:
         rows = [
             {
                 "resource_kind": claim.kind,
                 "resource_id": claim.resource_id,
                 "span": Range(claim.start, claim.end),
-                "appointment_id": appointment_id,
+                "enforced": claim.enforced,
+                **owner,
             }
             for claim in claims
         ]
         try:
-            with self._connection.begin_nested():  # A savepoint, so that a refusal leaves the transaction usable.
-                self._connection.execute(sa.insert(time_claims), rows)
+            self._connection.execute(sa.insert(time_claims).values(rows))
         except DBAPIError as error:
             if violated_constraint(error) == "ex_time_claims_no_overlap":
                 raise SlotTaken("the time was claimed by another caller") from None
             raise
-
-    def blocked(self, appointment_id: UUID) -> tuple[datetime, datetime]:
-        """Return the time that a visit which was booked here takes of its persons, buffers included."""
-        span = sa.select(time_claims.c.span).where(
-            time_claims.c.appointment_id == appointment_id, time_claims.c.resource_kind == "person"
-        )
-        blocked = self._connection.execute(span.limit(1)).scalar_one()
-        return blocked.lower, blocked.upper
-
-    def release(self, appointment_id: UUID) -> None:
-        """Give the appointment's time back."""
-        self._connection.execute(sa.delete(time_claims).where(time_claims.c.appointment_id == appointment_id))

@@ -59,3 +59,33 @@ class EhrRefusedBooking(BookingRefused):
     """The EHR turned the visit down for a reason of its own; the time is free again."""
 
     slug, title = "ehr-refused", "The practice's calendar did not take the visit"
+
+
+class TooLate(BookingRefused):
+    """Patients may change a visit until some hours before it; then they have to call."""
+
+    slug, title = "too-late", "It is too late to change the visit here"
+
+
+class NotActive(BookingRefused):
+    """The visit was cancelled, declined, missed, or never came to be."""
+
+    slug, title = "visit-not-active", "The visit does not stand any more"
+
+
+class ChangePending(BookingRefused):
+    """The EHR has not answered yet to what was done to the visit before."""
+
+    slug, title = "change-pending", "An earlier change of the visit is still under way"
+
+
+class NotBookedHere(BookingRefused):
+    """The visit came from the EHR, and nobody knows its payer, service or provider: it is moved there."""
+
+    slug, title = "visit-incomplete", "Too little is known of the visit to move it here"
+
+
+class TooMany(MoonlitError):
+    """One address has done more than the practice lets an address do."""
+
+    status, slug, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "Too much was asked from this address"

@@ -37,7 +37,7 @@ class PatientForm:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """A stored patient as booking needs it; the client id is IntakeQ's."""
+    """A stored patient as booking needs it; the last two are the patient's ids in the EHRs."""
 
     id: UUID
     first_name: str
@@ -46,8 +46,15 @@ class Patient:
     phone: str | None
     date_of_birth: date | None
     intakeq_client_id: str | None
+    athena_patient_id: str | None
+
+    def client_id(self, system: str) -> str | None:
+        """Return the patient's id in that EHR, None when it is not known."""
+        known: str | None = getattr(self, _CLIENT_ID[system])
+        return known
 
 
+_CLIENT_ID = {"intakeq": "intakeq_client_id", "athena": "athena_patient_id"}
 _COLUMNS = [patients.c[name] for name in Patient.__dataclass_fields__]
 
 
@@ -86,6 +93,7 @@ class Patients:
             phone=form.phone.strip(),
             date_of_birth=form.date_of_birth,
             intakeq_client_id=None,
+            athena_patient_id=None,
         )
         values = {column.name: getattr(patient, column.name) for column in _COLUMNS}
         self._connection.execute(sa.insert(patients).values(**values, state=form.state, timezone=form.zone))
@@ -96,27 +104,26 @@ class Patients:
         query = sa.select(*_COLUMNS).join(appointments, appointments.c.patient_id == patients.c.id)
         return Patient(*self._connection.execute(query.where(appointments.c.id == appointment_id)).one())
 
-    def learn_client_id(self, appointment_id: UUID, client_id: str) -> None:
+    def learn_client_id(self, appointment_id: UUID, system: str, client_id: str) -> None:
         """Keep the EHR's id of the visit's patient who has none, unless another patient has it already."""
         others = patients.alias()  # An unaliased table would be taken for the one that is updated.
-        taken = sa.select(others.c.id).where(others.c.intakeq_client_id == client_id)
-        of_visit = sa.select(appointments.c.patient_id).where(appointments.c.id == appointment_id)
+        column = _CLIENT_ID[system]
+        taken = sa.select(others.c.id).where(others.c[column] == client_id)
         self._connection.execute(
             sa.update(patients)
-            .where(
-                patients.c.id == of_visit.scalar_subquery(),
-                patients.c.intakeq_client_id.is_(None),
-                ~sa.exists(taken),
-            )
-            .values(intakeq_client_id=client_id)
+            .where(patients.c.id == _patient_of(appointment_id), patients.c[column].is_(None), ~sa.exists(taken))
+            .values({column: client_id})
         )
 
-    def forget_client_id(self, appointment_id: UUID) -> None:
+    def forget_client_id(self, appointment_id: UUID, system: str) -> None:
         """Drop the EHR's id of the visit's patient."""
-        of_visit = sa.select(appointments.c.patient_id).where(appointments.c.id == appointment_id)
         self._connection.execute(
-            sa.update(patients).where(patients.c.id == of_visit.scalar_subquery()).values(intakeq_client_id=None)
+            sa.update(patients).where(patients.c.id == _patient_of(appointment_id)).values({_CLIENT_ID[system]: None})
         )
+
+
+def _patient_of(appointment_id: UUID) -> sa.ScalarSelect[UUID]:
+    return sa.select(appointments.c.patient_id).where(appointments.c.id == appointment_id).scalar_subquery()
 
 
 def digits(phone: str) -> str:

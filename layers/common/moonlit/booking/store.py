@@ -6,18 +6,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import Range, insert
 
+from moonlit.availability.store import Own
+from moonlit.booking.wanted import Key, Overrule
 from moonlit.db.tables import (
     appointment_external_ids,
     appointments,
     ehr_accounts,
+    ehr_appointments,
     idempotency_keys,
     locations,
+    patient_activity_log,
     patients,
+    payer_athena_settings,
     payers,
     practice_settings,
     provider_athena_settings,
@@ -27,9 +32,11 @@ from moonlit.db.tables import (
     services,
     time_claims,
 )
+from moonlit.ehr.port import Membership, VisitDetails
+from moonlit.errors import NotFound
 
 _rendering = providers.alias("rendering")
-_DETAILS = (
+DETAILS = (
     sa.select(
         appointments,
         providers.c.name.label("provider_name"),
@@ -58,6 +65,35 @@ _DETAILS = (
 )
 
 
+# Where the visit is now: while it moves to another EHR, it is shown there already.
+_where = sa.func.coalesce(ehr_accounts.c.system, appointments.c.system)
+_KEPT = (
+    sa.select(
+        *appointments.c,
+        appointment_external_ids.c.account_id,
+        appointment_external_ids.c.external_id,
+        sa.func.coalesce(
+            ehr_appointments.c.client_id,
+            sa.case((_where == "athena", patients.c.athena_patient_id), else_=patients.c.intakeq_client_id),
+        ).label("client_id"),
+        sa.func.coalesce(appointments.c.patient_state, patients.c.state).label("state"),
+    )
+    .join(patients, patients.c.id == appointments.c.patient_id)
+    .outerjoin(
+        appointment_external_ids,
+        sa.and_(appointment_external_ids.c.appointment_id == appointments.c.id, appointment_external_ids.c.is_current),
+    )
+    .outerjoin(ehr_accounts, ehr_accounts.c.id == appointment_external_ids.c.account_id)
+    .outerjoin(
+        ehr_appointments,
+        sa.and_(
+            ehr_appointments.c.account_id == appointment_external_ids.c.account_id,
+            ehr_appointments.c.external_id == appointment_external_ids.c.external_id,
+        ),
+    )
+)
+
+
 ACTIVE = ("pending", "scheduled", "confirmed")
 
 
@@ -79,6 +115,26 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A visit that somebody wants to change, and its id in the EHR, None when it is not there.
+
+    `columns` are those of `appointments`.
+    """
+
+    columns: Mapping[str, Any]
+    account_id: UUID | None
+    external_id: str | None
+    client_id: str | None
+
+    def __getitem__(self, column: str) -> Any:
+        return self.columns[column]
+
+    def where(self) -> tuple[Any, ...]:
+        """Return what tells whether somebody else has changed the visit since."""
+        return (self["start"], self["status"], self["provider_id"], self.account_id, self.external_id)
+
+
+@dataclass(frozen=True, slots=True)
 class Replay:
     """What an idempotency key was used for before."""
 
@@ -94,7 +150,7 @@ class Visits:
 
     def details(self, appointment_id: UUID) -> Mapping[str, Any] | None:
         """Return a visit's columns and the names around it; `zone` is the one to show its times in."""
-        row = self._connection.execute(_DETAILS.where(appointments.c.id == appointment_id)).one_or_none()
+        row = self._connection.execute(DETAILS.where(appointments.c.id == appointment_id)).one_or_none()
         return dict(row._mapping) if row else None  # noqa: SLF001  # SQLAlchemy's public name for it.
 
     def add(self, values: Mapping[str, Any]) -> None:
@@ -120,23 +176,92 @@ class Visits:
         )
         return list(self._connection.execute(query).scalars())
 
-    def key_used(self, key: str) -> Replay | None:
-        """Return what the idempotency key stands for."""
+    def key_used(self, key: str, *, besides: UUID | None = None) -> Replay | None:
+        """Return what the idempotency key stands for, unless that is the visit `besides`."""
         query = sa.select(idempotency_keys.c.body_hash, idempotency_keys.c.appointment_id).where(
-            idempotency_keys.c.key == key
+            idempotency_keys.c.key == key, idempotency_keys.c.appointment_id.is_distinct_from(besides)
         )
         row = self._connection.execute(query).one_or_none()
         return Replay(*row) if row else None
 
-    def claim_key(self, key: str, body_hash: str, appointment_id: UUID, now: datetime) -> bool:
-        """Bind the key to the appointment; False when somebody was faster. Waits for an unfinished rival."""
-        claimed = self._connection.execute(
-            insert(idempotency_keys)
-            .values(key=key, body_hash=body_hash, appointment_id=appointment_id, created_at=now)
-            .on_conflict_do_nothing()
-            .returning(idempotency_keys.c.key)
+    def claim_key(self, key: Key, appointment_id: UUID, now: datetime, *, instead_of: UUID | None = None) -> bool:
+        """Bind the key to the appointment; False when somebody was faster. Waits for an unfinished rival.
+
+        Args:
+            key: The caller's.
+            appointment_id: What it stands for from now on.
+            now: The current instant.
+            instead_of: A visit that came to nothing, whose key may be taken over.
+        """
+        values = {"key": key.value, "body_hash": key.body_hash, "appointment_id": appointment_id, "created_at": now}
+        claimed = insert(idempotency_keys).values(values)
+        claimed = claimed.on_conflict_do_update(
+            index_elements=["key"],
+            set_={"appointment_id": appointment_id},
+            where=idempotency_keys.c.appointment_id == instead_of,
         )
-        return claimed.one_or_none() is not None
+        return self._connection.execute(claimed.returning(idempotency_keys.c.key)).one_or_none() is not None
+
+    def confirm(self, appointment_id: UUID, now: datetime, **values: Any) -> bool:
+        """Confirm a visit and change further columns; False when it was cancelled here: then it stays so."""
+        confirmed = self._connection.execute(
+            sa.update(appointments)
+            .where(appointments.c.id == appointment_id, appointments.c.status != "cancelled")
+            .values(status="confirmed", status_reason=None, updated_at=now, **values)
+        )
+        return confirmed.rowcount > 0
+
+    def status(self, appointment_id: UUID) -> str:
+        """Return the stored status of a visit that exists."""
+        query = sa.select(appointments.c.status).where(appointments.c.id == appointment_id)
+        return str(self._connection.execute(query).scalar_one())
+
+    def end(self, appointment_id: UUID) -> datetime | None:
+        """Return when the visit ends, None when there is none."""
+        query = sa.select(appointments.c.end).where(appointments.c.id == appointment_id)
+        end: datetime | None = self._connection.execute(query).scalar_one_or_none()
+        return end
+
+    def count_up(self, appointment_id: UUID, **values: Any) -> None:
+        """Change columns of a visit in a way that calendars have to see: its sequence rises."""
+        self.set(appointment_id, sequence=appointments.c.sequence + 1, **values)
+
+    def settings(self) -> Mapping[str, Any]:
+        """Return the practice's own rules."""
+        return dict(self._connection.execute(sa.select(practice_settings.c.settings)).scalar_one())
+
+    def seen(self, appointment_id: UUID) -> Kept:
+        """Return a visit as it is, without waiting for who changes it.
+
+        Raises:
+            NotFound: There is no such visit.
+        """
+        visit = self._kept(_KEPT.where(appointments.c.id == appointment_id))
+        if visit is None:
+            raise NotFound("no such visit")
+        return visit
+
+    def kept(self, appointment_id: UUID) -> Kept | None:
+        """Return a visit that is to be changed, locked for this transaction."""
+        return self._kept(_KEPT.where(appointments.c.id == appointment_id).with_for_update(of=appointments))
+
+    def _kept(self, query: sa.Select[Any]) -> Kept | None:
+        row = self._connection.execute(query).mappings().one_or_none()
+        return Kept(dict(row), row["account_id"], row["external_id"], row["client_id"]) if row else None
+
+    def note_overrule(self, patient_id: UUID, appointment_id: UUID, overrule: Overrule, now: datetime) -> None:
+        """Add to the patient's timeline who let them have two visits at once, and why."""
+        details = {"appointmentId": str(appointment_id), "reason": overrule.reason}
+        self._connection.execute(
+            sa.insert(patient_activity_log).values(
+                id=uuid4(),
+                patient_id=patient_id,
+                at=now,
+                kind="overlap_overruled",
+                actor=f"staff:{overrule.staff_id}",
+                details=details,
+            )
+        )
 
     def seat(self, provider_id: UUID, system: str) -> EhrSeat | None:
         """Return where a provider's visits are written, None when the provider's settings are missing."""
@@ -151,6 +276,23 @@ class Visits:
         )
         row = self._connection.execute(query).one_or_none()
         return EhrSeat(*row) if row else None
+
+    def ehr_details(self, appointment_id: UUID) -> VisitDetails | None:
+        """Return what the EHR takes only after the booking, None when the visit will not be."""
+        attending, package = provider_athena_settings.c, payer_athena_settings.c
+        query = (
+            sa.select(attending.athena_provider_id, package.insurance_package_id, appointments.c.insurance)
+            .select_from(appointments)
+            .outerjoin(provider_athena_settings, attending.provider_id == appointments.c.rendering_provider_id)
+            .outerjoin(payer_athena_settings, package.payer_id == appointments.c.payer_id)
+            .where(appointments.c.id == appointment_id, appointments.c.status.in_(ACTIVE))
+        )
+        row = self._connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        attending_id, package_id, card = row
+        membership = Membership(package_id, card["member_id"], card["group_number"]) if card else None
+        return VisitDetails(supervising_id=attending_id, rendering_id=attending_id, membership=membership)
 
     def visits_on(self, provider_ids: Collection[UUID], moment: datetime) -> dict[UUID, int]:
         """Return how many active visits each provider has on the day of `moment`, in its zone; none: left out."""
@@ -167,10 +309,13 @@ class Visits:
         )
         return {row.provider_id: row.visits for row in self._connection.execute(query)}
 
-    def free_room(self, location_id: UUID | None, start: datetime, end: datetime) -> Room | None:
-        """Return the smallest active room (of the location) that nobody has claimed within [start, end)."""
+    def free_room(self, location_id: UUID | None, start: datetime, end: datetime, own: Own) -> Room | None:
+        """Return the smallest active room (of the location) that nobody else has claimed within [start, end)."""
         taken = sa.select(time_claims.c.resource_id).where(
-            time_claims.c.resource_kind == "room", time_claims.c.span.op("&&")(Range(start, end))
+            time_claims.c.resource_kind == "room",
+            time_claims.c.span.op("&&")(Range(start, end)),
+            time_claims.c.hold_id.is_distinct_from(own.hold_id) if own.hold_id else sa.true(),
+            time_claims.c.appointment_id.is_distinct_from(own.appointment_id) if own.appointment_id else sa.true(),
         )
         query = sa.select(rooms.c.id, rooms.c.location_id).where(rooms.c.is_active, rooms.c.id.not_in(taken))
         if location_id:

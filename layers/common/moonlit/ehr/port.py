@@ -287,8 +287,8 @@ class Ehr(Protocol):
         """Set on a booked visit what a booking cannot carry; once more changes nothing. See `Traits.has_details`.
 
         Raises:
-            EhrRefused: `no_package` for a membership without one, `sex_unknown` where the EHR needs to know it; what else
-                there is to set was set before.
+            EhrRefused: `no_package` for a membership without one, `sex_unknown` where the EHR needs to know it; what
+                else there is to set was set before.
         """
         ...
 

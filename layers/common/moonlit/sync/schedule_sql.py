@@ -67,6 +67,11 @@ _MOVES_ON = """(m.moved_to is not null and m.modified_at >= coalesce(
         and not exists (
             select from ehr_appointments n where n.account_id = m.account_id and n.external_id = m.moved_to))"""
 
+# A row that says how the visit was before a change of ours has nothing to say: it is looked at when it is seen again.
+_NOT_SEEN_SINCE = """exists (
+        select from ehr_writes w where w.appointment_id = a.id and w.kind in ('cancel', 'reschedule')
+            and w.state = 'confirmed' and w.finished_at > m.seen_at)"""
+
 RESOURCES = sa.text(f"""
     with changed as materialized ({_CHANGED})
     select string_agg(id::text, ',') from (
@@ -80,6 +85,9 @@ RESOURCES = sa.text(f"""
         select unnest(array[a.room_id, p.person_id]) from appointments a
         left join providers p on p.id = a.rendering_provider_id
         where a.id in (select appointment_id from changed)
+        union  -- The queue of those who do not know yet which room it will be, see booking/offer.py.
+        select '00000000-0000-0000-0000-000000000000'::uuid from appointments a
+        where a.room_id is not null and a.id in (select appointment_id from changed)
     ) resources where id is not null
 """)
 
@@ -98,7 +106,8 @@ WAITING = sa.text(f"""
         a.id, a.patient_id, a.provider_id, a.rendering_provider_id, a.service_id, a.service_instance_id, a.payer_id,
         a.modality, floor(extract(epoch from a."start") * 1000), floor(extract(epoch from a."end") * 1000),
         a.status, a.deleted_in_ehr, floor(extract(epoch from a.ehr_modified_at) * 1000), a.meeting_url,
-        a.location_info, a.id in (select appointment_id from in_flight), {_BOOKED_HERE.format(visit="a.id")},
+        a.location_info, a.id in (select appointment_id from in_flight) or {_NOT_SEEN_SINCE},
+        {_BOOKED_HERE.format(visit="a.id")},
         m.is_current, {_MOVES_ON}))::text
     from changed m left join appointments a on a.id = m.appointment_id
 """)

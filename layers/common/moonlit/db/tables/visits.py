@@ -59,7 +59,9 @@ appointment_external_ids = sa.Table(
     flag("is_current", default=True),
     # The content of the mirror's row that the visit was last brought up to; another one there is still to be applied.
     text("applied_hash", nullable=True),
-)
+    sa.Index("uq_appointment_external_ids_current", "appointment_id", unique=True,
+             postgresql_where=sa.text("is_current")),
+)  # fmt: skip
 
 appointment_holds = sa.Table(
     "appointment_holds",

@@ -1,0 +1,92 @@
+"""The visits as staff see them, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from moonlit.booking.answers import AppointmentAnswer, ContactBody, Named, appointment
+from moonlit.booking.store import DETAILS
+from moonlit.db.tables import appointments, patients
+from moonlit.web import cursors
+from moonlit.web.models import Model
+
+
+class StaffAppointment(AppointmentAnswer):
+    """A visit with what only staff are told: whose it is, who may be told of it, and why it is as it is."""
+
+    patient: Named
+    roi_contacts: list[ContactBody]
+    status_reason: str | None
+
+
+class StaffAppointments(Model):
+    """A page of visits, by their start."""
+
+    items: list[StaffAppointment]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which visits: those that start on the practice's days `first` to `last`, each None for any; and so on."""
+
+    first: date | None = None
+    last: date | None = None
+    provider_id: UUID | None = None
+    patient_id: UUID | None = None
+    status: str | None = None
+
+    def conditions(self, zone: ZoneInfo) -> list[sa.ColumnElement[bool]]:
+        """Return the filter in SQL; either of a visit's two providers counts."""
+        either = sa.or_(
+            appointments.c.provider_id == self.provider_id, appointments.c.rendering_provider_id == self.provider_id
+        )
+        wanted = [
+            (self.first, appointments.c.start >= _midnight(self.first, zone)),
+            (self.last, appointments.c.start < _midnight(self.last, zone, 1)),
+            (self.provider_id, either),
+            (self.patient_id, appointments.c.patient_id == self.patient_id),
+            (self.status, appointments.c.status == self.status),
+        ]
+        return [condition for value, condition in wanted if value is not None]
+
+
+def page(
+    connection: sa.Connection, zone: ZoneInfo, now: datetime, wanted: Filter, *, limit: int, after: str | None
+) -> StaffAppointments:
+    """Return a page of visits; `after` is the cursor of the page before.
+
+    Raises:
+        RequestValidationError: `after` is no cursor of this list.
+    """
+    place = (appointments.c.start, appointments.c.id)
+    name = sa.func.concat_ws(" ", patients.c.first_name, patients.c.last_name).label("patient_name")
+    query = DETAILS.add_columns(name).where(*wanted.conditions(zone)).order_by(*place).limit(limit + 1)
+    if after:
+        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
+    rows = connection.execute(query).mappings().all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    return StaffAppointments(
+        items=[_shown(dict(row), now) for row in rows[:limit]],
+        next_cursor=cursors.written((last["start"], last["id"])) if last else None,
+    )
+
+
+def _shown(row: Mapping[str, Any], now: datetime) -> StaffAppointment:
+    return StaffAppointment(
+        **appointment(row, now).model_dump(by_alias=False),
+        patient=Named(id=row["patient_id"], name=row["patient_name"]),
+        roi_contacts=[ContactBody(**contact) for contact in row["roi_contacts"]],
+        status_reason=row["status_reason"],
+    )
+
+
+def _midnight(day: date | None, zone: ZoneInfo, plus_days: int = 0) -> datetime:
+    return datetime.combine((day or date(1970, 1, 1)) + timedelta(days=plus_days), datetime.min.time(), zone)
