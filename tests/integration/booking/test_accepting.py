@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from moonlit.booking import errors
 from moonlit.booking.claims import lock
-from moonlit.booking.store import Visits
+from moonlit.booking.keys import Keys
 from moonlit.booking.wanted import Wanted
 from moonlit.errors import MoonlitError, NotFound
 from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, TEN, Office, somebody, wanted
@@ -111,9 +111,9 @@ def test_a_repetition_that_overtakes_is_no_overlap_of_the_patient_with_themselve
     first = office.accept(anyone, "key-2", "body")
     # What the loser of two parallel repetitions sees: its first look at the key came too early.
     early = iter([None])
-    seen = Visits.key_used
+    seen = Keys.used
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Visits, "key_used", lambda self, key, **but: next(early, seen(self, key, **but)))
+        patch.setattr(Keys, "used", lambda self, key, **but: next(early, seen(self, key, **but)))
         assert office.accept(anyone, "key-2", "body") == first
 
 

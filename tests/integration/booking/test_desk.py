@@ -205,6 +205,16 @@ def test_a_token_ends_with_the_visit_and_some_weeks(house: House) -> None:
         house.desk.check(booked.appointment_id, token)
 
 
+def test_a_token_opens_a_visit_that_was_moved_by_weeks_until_that_is_over(house: House) -> None:
+    booked = house.book()
+    house.move(booked.appointment_id, TEN + timedelta(days=49) - HOUR)  # On summer time.
+    house.clock.instant = TEN + timedelta(days=48)
+    house.desk.check(booked.appointment_id, booked.manage_token)
+    house.clock.instant += timedelta(days=1) + VALID_AFTER_VISIT
+    with pytest.raises(TokenRefused):
+        house.desk.check(booked.appointment_id, booked.manage_token)
+
+
 # ── What nobody is told ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

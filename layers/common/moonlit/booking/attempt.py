@@ -15,6 +15,7 @@ from moonlit.booking.callers import Callers, PublicLimits
 from moonlit.booking.claims import Claims
 from moonlit.booking.errors import PatientOverlap
 from moonlit.booking.holds_store import Holds
+from moonlit.booking.keys import Keys
 from moonlit.booking.ledger import Ledger
 from moonlit.booking.offer import Counter, Offer
 from moonlit.booking.patients import Patient, Patients
@@ -61,7 +62,7 @@ class Attempt:
             TooMany: The caller has booked a lot within the hour.
         """
         with begin() as connection:
-            if Visits(connection).key_used(self.key.value, besides=self.instead_of):
+            if Keys(connection).used(self.key.value, besides=self.instead_of):
                 raise KeyTaken
             counter = Counter(connection, self.clock.now())
             ground = counter.ground(self.wanted)
@@ -83,7 +84,7 @@ class Attempt:
             Holds(connection).drop(self.wanted.hold_id)
         visits, appointment_id = Visits(connection), uuid4()
         visits.add(self._visit(appointment_id, offer, patient, now))
-        if not visits.claim_key(self.key, appointment_id, now, instead_of=self.instead_of):
+        if not Keys(connection).claim(self.key, appointment_id, now, instead_of=self.instead_of):
             raise KeyTaken
         claims.add(appointment_id, offer.claims(patient.id, patient_enforced=not overruled))
         write_id = Ledger(connection).open(

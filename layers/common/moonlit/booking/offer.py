@@ -13,7 +13,7 @@ from moonlit.availability.store import Availability, Own, ServiceMapping
 from moonlit.availability.use_cases import Inquiry, free_slots, inquire
 from moonlit.booking.claims import Claim, Claims, lock
 from moonlit.booking.errors import RoomTaken, SlotTaken
-from moonlit.booking.store import EhrSeat, Room, Visits
+from moonlit.booking.places import EhrSeat, Places, Room
 from moonlit.booking.wanted import SlotWish
 from moonlit.ehr.port import TRAITS
 from moonlit.payers.rules import Basis
@@ -152,7 +152,7 @@ class Counter:
         if provider_id not in free_slots(store, inquiry).get(int(wish.start.timestamp()), ()):
             raise SlotTaken("not free")
         system = inquiry.facts.systems[provider_id]
-        seat = Visits(self.connection).seat(provider_id, system)
+        seat = Places(self.connection).seat(provider_id, system)
         slot_id = None
         if TRAITS[system].has_open_slots:
             length = timedelta(minutes=inquiry.service.duration_minutes)
@@ -166,7 +166,7 @@ class Counter:
         if not inquiry.service.room_required:
             return None
         own = Own(wish.hold_id, wish.appointment_id)
-        room = Visits(self.connection).free_room(wish.location_id, *_blocked(inquiry, wish.start), own)
+        room = Places(self.connection).free_room(wish.location_id, *_blocked(inquiry, wish.start), own)
         if room is None:
             raise RoomTaken("no room is free at that time")
         return room

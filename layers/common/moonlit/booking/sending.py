@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from moonlit.booking.holds_store import Holds
 from moonlit.booking.ledger import Ledger, Write
 from moonlit.booking.patients import Patients
-from moonlit.booking.store import Visits
+from moonlit.booking.places import Places
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.ehr.port import (
@@ -129,7 +129,7 @@ class Sender:
 
     def _add_details(self, write: Write) -> None:
         with self.begin() as connection:
-            details = Visits(connection).ehr_details(write.appointment_id)
+            details = Places(connection).ehr_details(write.appointment_id)
         if details:
             self.ehr.add_details(_text(write.external_id), _text(write.client_id), details, Lane.BOOKING)
 

@@ -9,30 +9,22 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import Range, insert
 
-from moonlit.availability.store import Own
-from moonlit.booking.wanted import Key, Overrule
+from moonlit.booking.wanted import Overrule
 from moonlit.db.tables import (
     appointment_external_ids,
     appointments,
     ehr_accounts,
     ehr_appointments,
-    idempotency_keys,
     locations,
     patient_activity_log,
     patients,
-    payer_athena_settings,
     payers,
     practice_settings,
-    provider_athena_settings,
-    provider_intakeq_settings,
     providers,
     rooms,
     services,
-    time_claims,
 )
-from moonlit.ehr.port import Membership, VisitDetails
 from moonlit.errors import NotFound
 
 _rendering = providers.alias("rendering")
@@ -98,23 +90,6 @@ ACTIVE = ("pending", "scheduled", "confirmed")
 
 
 @dataclass(frozen=True, slots=True)
-class EhrSeat:
-    """Where in the EHR a provider's visits are written; ids are the vendor's."""
-
-    account_id: UUID
-    practitioner_id: str
-    location_id: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Room:
-    """A room and where it is."""
-
-    id: UUID
-    location_id: UUID
-
-
-@dataclass(frozen=True, slots=True)
 class Kept:
     """A visit that somebody wants to change, and its id in the EHR, None when it is not there.
 
@@ -132,14 +107,6 @@ class Kept:
     def where(self) -> tuple[Any, ...]:
         """Return what tells whether somebody else has changed the visit since."""
         return (self["start"], self["status"], self["provider_id"], self.account_id, self.external_id)
-
-
-@dataclass(frozen=True, slots=True)
-class Replay:
-    """What an idempotency key was used for before."""
-
-    body_hash: str
-    appointment_id: UUID
 
 
 class Visits:
@@ -175,32 +142,6 @@ class Visits:
             .where(appointments.c.id == appointment_id)
         )
         return list(self._connection.execute(query).scalars())
-
-    def key_used(self, key: str, *, besides: UUID | None = None) -> Replay | None:
-        """Return what the idempotency key stands for, unless that is the visit `besides`."""
-        query = sa.select(idempotency_keys.c.body_hash, idempotency_keys.c.appointment_id).where(
-            idempotency_keys.c.key == key, idempotency_keys.c.appointment_id.is_distinct_from(besides)
-        )
-        row = self._connection.execute(query).one_or_none()
-        return Replay(*row) if row else None
-
-    def claim_key(self, key: Key, appointment_id: UUID, now: datetime, *, instead_of: UUID | None = None) -> bool:
-        """Bind the key to the appointment; False when somebody was faster. Waits for an unfinished rival.
-
-        Args:
-            key: The caller's.
-            appointment_id: What it stands for from now on.
-            now: The current instant.
-            instead_of: A visit that came to nothing, whose key may be taken over.
-        """
-        values = {"key": key.value, "body_hash": key.body_hash, "appointment_id": appointment_id, "created_at": now}
-        claimed = insert(idempotency_keys).values(values)
-        claimed = claimed.on_conflict_do_update(
-            index_elements=["key"],
-            set_={"appointment_id": appointment_id},
-            where=idempotency_keys.c.appointment_id == instead_of,
-        )
-        return self._connection.execute(claimed.returning(idempotency_keys.c.key)).one_or_none() is not None
 
     def confirm(self, appointment_id: UUID, now: datetime, **values: Any) -> bool:
         """Confirm a visit and change further columns; False when it was cancelled here: then it stays so."""
@@ -263,37 +204,6 @@ class Visits:
             )
         )
 
-    def seat(self, provider_id: UUID, system: str) -> EhrSeat | None:
-        """Return where a provider's visits are written, None when the provider's settings are missing."""
-        if system == "intakeq":
-            settings, practitioner, place = provider_intakeq_settings, "practitioner_id", "location_id"
-        else:
-            settings, practitioner, place = provider_athena_settings, "athena_provider_id", "department_id"
-        query = (
-            sa.select(ehr_accounts.c.id, settings.c[practitioner], settings.c[place])
-            .join(ehr_accounts, ehr_accounts.c.system == system)
-            .where(settings.c.provider_id == provider_id)
-        )
-        row = self._connection.execute(query).one_or_none()
-        return EhrSeat(*row) if row else None
-
-    def ehr_details(self, appointment_id: UUID) -> VisitDetails | None:
-        """Return what the EHR takes only after the booking, None when the visit will not be."""
-        attending, package = provider_athena_settings.c, payer_athena_settings.c
-        query = (
-            sa.select(attending.athena_provider_id, package.insurance_package_id, appointments.c.insurance)
-            .select_from(appointments)
-            .outerjoin(provider_athena_settings, attending.provider_id == appointments.c.rendering_provider_id)
-            .outerjoin(payer_athena_settings, package.payer_id == appointments.c.payer_id)
-            .where(appointments.c.id == appointment_id, appointments.c.status.in_(ACTIVE))
-        )
-        row = self._connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        attending_id, package_id, card = row
-        membership = Membership(package_id, card["member_id"], card["group_number"]) if card else None
-        return VisitDetails(supervising_id=attending_id, rendering_id=attending_id, membership=membership)
-
     def visits_on(self, provider_ids: Collection[UUID], moment: datetime) -> dict[UUID, int]:
         """Return how many active visits each provider has on the day of `moment`, in its zone; none: left out."""
         midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -308,17 +218,3 @@ class Visits:
             .group_by(appointments.c.provider_id)
         )
         return {row.provider_id: row.visits for row in self._connection.execute(query)}
-
-    def free_room(self, location_id: UUID | None, start: datetime, end: datetime, own: Own) -> Room | None:
-        """Return the smallest active room (of the location) that nobody else has claimed within [start, end)."""
-        taken = sa.select(time_claims.c.resource_id).where(
-            time_claims.c.resource_kind == "room",
-            time_claims.c.span.op("&&")(Range(start, end)),
-            time_claims.c.hold_id.is_distinct_from(own.hold_id) if own.hold_id else sa.true(),
-            time_claims.c.appointment_id.is_distinct_from(own.appointment_id) if own.appointment_id else sa.true(),
-        )
-        query = sa.select(rooms.c.id, rooms.c.location_id).where(rooms.c.is_active, rooms.c.id.not_in(taken))
-        if location_id:
-            query = query.where(rooms.c.location_id == location_id)
-        row = self._connection.execute(query.order_by(rooms.c.capacity, rooms.c.id).limit(1)).one_or_none()
-        return Room(*row) if row else None

@@ -21,6 +21,7 @@ from moonlit.booking.errors import (
     SlotTaken,
 )
 from moonlit.booking.holds_store import Holds
+from moonlit.booking.keys import Keys
 from moonlit.booking.rules import nearest
 from moonlit.booking.store import Visits
 from moonlit.booking.wanted import Key, SlotWish, Wanted
@@ -72,7 +73,7 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key, refusals: Refus
 
 def _replayed(begin: Begin, key: Key, besides: UUID | None) -> UUID | None:
     with begin() as connection:
-        before = Visits(connection).key_used(key.value, besides=besides)
+        before = Keys(connection).used(key.value, besides=besides)
     if before and before.body_hash != key.body_hash:
         raise IdempotencyKeyReused("the key was used with another body")
     return before.appointment_id if before else None
