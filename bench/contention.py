@@ -19,10 +19,10 @@ from bench.findings import Finding
 from bench.practice import PAYER, PHONE, SERVICE, provider_id
 from bench.sizes import Sizes
 from moonlit import wiring
-from moonlit.booking.wanted import Key, Wanted
 from moonlit.booking.errors import BookingRefused
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.use_cases import accept
+from moonlit.booking.wanted import Key, Wanted
 
 if TYPE_CHECKING:  # The functions' processes import this module too, and have no use for the rig.
     from bench.rig import Rig
