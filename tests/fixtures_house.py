@@ -152,8 +152,7 @@ class House(Office):
 
     def sweep(self) -> None:
         """Do what the sweeper's function does in a minute, and let the minute pass."""
-        self.clock.advance(seconds=61)
-        self.sweeper.sweep()
+        self._sweep(timedelta(seconds=61))
         self.read_slots()
 
     def read_slots(self) -> None:
@@ -161,11 +160,13 @@ class House(Office):
 
     def settle(self) -> None:
         """Sweep until nothing can be under way any more: looks, repetitions and watches have had their time."""
-        for _ in range(8):
-            self.sweep()
-        for pause in (*WATCHES, timedelta(hours=2)):
-            self.clock.instant += pause
-            self.sweep()
+        for pause in (*[timedelta(seconds=61)] * 8, *WATCHES, timedelta(hours=2)):
+            self._sweep(pause)
+        self.sweep()
+
+    def _sweep(self, pause: timedelta) -> None:
+        self.clock.instant += pause
+        self.sweeper.sweep()
 
     def writes(self, appointment_id: UUID) -> list[tuple[str, str]]:
         """Return kind and state of each write of a visit, in the order in which they were opened."""

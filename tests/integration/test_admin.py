@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64encode
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -189,7 +190,11 @@ def test_pages_hold_every_open_conflict_once_oldest_first(functions: Functions, 
     assert (whole["items"], whole["nextCursor"]) == (seen, None)
 
 
-@pytest.mark.parametrize("cursor", ["x", "bnVsbA==", "WzEsIDJd", "WyIyMDI3LTAzLTEwIiwgMl0="])
+# The year 1 in a zone ahead of UTC, which has no year 0.
+FAR_PAST = urlsafe_b64encode(b'["0001-01-01T00:00:00+23:59", "00000000-0000-0000-0000-000000000001"]').decode()
+
+
+@pytest.mark.parametrize("cursor", ["x", "bnVsbA==", "WzEsIDJd", "WyIyMDI3LTAzLTEwIiwgMl0=", FAR_PAST])
 def test_a_cursor_of_nobodys_is_malformed(functions: Functions, cursor: str) -> None:
     add_staff(functions, "admin", ADMIN)
     status, said = ask(functions, asking(cursor=cursor))

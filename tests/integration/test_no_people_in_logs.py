@@ -213,7 +213,7 @@ def test_a_booking_that_the_ehr_does_not_take_and_the_sweeps_after_it(listener: 
     listener.functions.intakeq.fail(*faults)
     assert listener.status("book", booking()) == 202
     listener.functions.clock.advance(minutes=2)
-    assert listener.call("sweeper", sample("sweeper/every_minute"))["sent"] == 1
+    assert listener.call("sweeper", sample("sweeper/every_minute"))["unavailable"] == 1
     listener.functions.intakeq.fail()
     listener.functions.clock.advance(hours=1)
     assert listener.call("sweeper", sample("sweeper/every_minute"))["sent"] == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 EASTERN = ZoneInfo("US/Eastern")
@@ -34,6 +35,7 @@ def read_day(text: str) -> date:
     return read_local(text, "00:00").date()
 
 
+@lru_cache(maxsize=65_536)  # A search reads every slot of the account.
 def read_local(day: str, at: str) -> datetime:
     """Read a slot's day and time: without a zone, local to its department.
 

@@ -99,7 +99,9 @@ select person_id, {{columns}} from (
   left join appointment_external_ids x on x.account_id = m.account_id and x.external_id = m.external_id
   where m.span && tstzrange(:start, :end) and m.status in ('scheduled', 'confirmed') and not m.deleted_in_ehr
     and (:appointment_id is null or x.appointment_id is distinct from :appointment_id)
-    and x.is_current is not false
+    and (x.is_current is not false or exists (  -- The EHR kept a visit where it was moved from.
+      select from ehr_writes w where w.account_id = m.account_id and w.external_id = m.external_id
+        and w.kind = 'cancel' and w.state = 'failed'))
     and not exists (
       select from ehr_writes w
       where w.appointment_id = x.appointment_id and w.kind in ('cancel', 'reschedule')

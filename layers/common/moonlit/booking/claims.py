@@ -111,16 +111,24 @@ class Claims:
 
         A constraint cannot ask what time it is, so an expired hold blocks until somebody deletes it.
         """
+        theirs = sa.select(time_claims.c.hold_id).where(time_claims.c.resource_id.in_(resource_ids))
         expired = (
-            sa.select(time_claims.c.hold_id)
-            .join(appointment_holds, appointment_holds.c.id == time_claims.c.hold_id)
-            .where(time_claims.c.resource_id.in_(resource_ids), appointment_holds.c.expires_at <= now)
+            sa.select(appointment_holds.c.id)
+            .where(appointment_holds.c.expires_at <= now, appointment_holds.c.id.in_(theirs))
+            .order_by(appointment_holds.c.id)
+            .with_for_update()
         )
         self._connection.execute(sa.delete(appointment_holds).where(appointment_holds.c.id.in_(expired)))
 
     def delete_expired_holds(self, now: datetime) -> int:
-        """Delete every hold that ran out and return how many; their claims go with them."""
-        gone = self._connection.execute(sa.delete(appointment_holds).where(appointment_holds.c.expires_at <= now))
+        """Delete every hold that ran out and return how many; their claims go with them. Waits for nobody."""
+        expired = (
+            sa.select(appointment_holds.c.id)
+            .where(appointment_holds.c.expires_at <= now)
+            .order_by(appointment_holds.c.id)
+            .with_for_update(skip_locked=True)
+        )
+        gone = self._connection.execute(sa.delete(appointment_holds).where(appointment_holds.c.id.in_(expired)))
         return gone.rowcount
 
     def overlapping(self, kind: str, resource_id: UUID, start: datetime, end: datetime) -> set[UUID]:

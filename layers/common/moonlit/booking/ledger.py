@@ -116,6 +116,15 @@ class Ledger:
         )
         return [_write(row) for row in self._connection.execute(query)]
 
+    def is_changing(self, appointment_id: UUID) -> bool:
+        """Tell whether the EHR has not answered yet to a change of where the visit is; without waiting for anybody."""
+        changing = sa.exists().where(
+            ehr_writes.c.appointment_id == appointment_id,
+            ehr_writes.c.state.in_(OPEN),
+            ehr_writes.c.kind != "details",
+        )
+        return bool(self._connection.execute(sa.select(changing)).scalar_one())
+
     def due(self, now: datetime, limit: int) -> list[tuple[UUID, UUID]]:
         """Return the writes that want a look now with their EHR accounts, the longest waiting first."""
         query = (
@@ -201,6 +210,21 @@ class Ledger:
         ).scalar_one()
         if stranger not in (None, write.appointment_id):
             self._forget_stranger(write, external_id, stranger)
+
+    def note_version(self, write: Write, modified_at: datetime) -> None:
+        """Note how new the visit is in the EHR, unless it has another id there by now: of that this says nothing."""
+        ids = appointment_external_ids.c
+        current = sa.exists().where(
+            ids.appointment_id == appointments.c.id,
+            ids.account_id == write.account_id,
+            ids.external_id == write.external_id,
+            ids.is_current,
+        )
+        self._connection.execute(
+            sa.update(appointments)
+            .where(appointments.c.id == write.appointment_id, current)
+            .values(ehr_modified_at=modified_at)
+        )
 
     def _forget_stranger(self, write: Write, external_id: str, stranger: UUID | None) -> None:
         conflicts = schedule_conflicts.c

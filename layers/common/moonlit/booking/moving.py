@@ -91,8 +91,8 @@ class Moving:
     def _check(self, connection: sa.Connection, visit: Kept, now: datetime) -> None:
         if visit["status"] not in ACTIVE or visit["end"] <= now:
             raise NotActive("the visit is over or does not stand")
-        is_changing = any(write.kind != "details" for write in Ledger(connection).open_writes(visit["id"]))
-        if visit["status"] == "pending" or is_changing:  # A cancellation too: of the place that it was moved from.
+        # A cancellation counts too: of the place that it was moved from.
+        if visit["status"] == "pending" or Ledger(connection).is_changing(visit["id"]):
             raise ChangePending("the EHR has not answered yet")
         if not self.change.by_staff:
             check_window(connection, visit, now)

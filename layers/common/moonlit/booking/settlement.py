@@ -97,7 +97,7 @@ class Settlement:
             modified_at: The EHR's version of the visit that it does not have any more: older rows say nothing.
         """
         if modified_at:
-            Visits(self.connection).set(write.appointment_id, ehr_modified_at=modified_at)
+            Ledger(self.connection).note_version(write, modified_at)
         if TRAITS[write.system].has_open_slots and write.kind == "cancel":  # Its slot is open again, under a new id.
             OpenSlots(self.connection).stale(write.account_id)
         state = "failed" if error else "confirmed"

@@ -12,9 +12,11 @@ from uuid import UUID
 from moonlit.availability.store import Availability
 from moonlit.availability.use_cases import Inquiry, free_slots, inquire
 from moonlit.booking.attempt import Accepted, Attempt, KeyTaken
+from moonlit.booking.callers import Callers, PublicLimits
 from moonlit.booking.errors import (
     BookingRefused,
     IdempotencyKeyReused,
+    PatientOverlap,
     PayerNotAccepted,
     ProviderNotEligible,
     SlotNotOffered,
@@ -64,11 +66,24 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key, refusals: Refus
         pass
     except BookingRefused as error:
         refused = error
+        _count(begin, clock, wanted, error)
     if before := _replayed(begin, key, refusals.last):
         return Accepted(before, None)
     if refused is None and refusals.last:
         refused = SlotTaken("taken in the EHR")
     raise refusal(begin, clock, wanted, refused)
+
+
+def _count(begin: Begin, clock: Clock, wanted: Wanted, refused: BookingRefused) -> None:
+    """Count a refusal that tells of a patient's visits as a booking: nobody shall ask for that all day.
+
+    Raises:
+        TooMany: The caller has booked, and asked, a lot within the hour.
+    """
+    if wanted.caller and isinstance(refused, PatientOverlap):
+        with begin() as connection:
+            limits = PublicLimits.model_validate(Visits(connection).settings())
+            Callers(connection).use("booking", wanted.caller, limits.bookings_per_address_hour, clock.now())
 
 
 def _replayed(begin: Begin, key: Key, besides: UUID | None) -> UUID | None:

@@ -83,7 +83,7 @@ RESOURCES = sa.text(f"""
         select c.resource_id from time_claims c where c.appointment_id in (select appointment_id from changed)
         union
         select unnest(array[a.room_id, p.person_id]) from appointments a
-        left join providers p on p.id = a.rendering_provider_id
+        left join providers p on p.id in (a.provider_id, a.rendering_provider_id)
         where a.id in (select appointment_id from changed)
         union  -- The queue of those who do not know yet which room it will be, see booking/offer.py.
         select '00000000-0000-0000-0000-000000000000'::uuid from appointments a

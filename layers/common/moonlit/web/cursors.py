@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, TypeAdapter
+from pydantic import TypeAdapter
+
+from moonlit.web.models import Instant
 
 type Place = tuple[datetime, UUID]
 
-_PLACE: TypeAdapter[Place] = TypeAdapter(tuple[AwareDatetime, UUID])
+_PLACE: TypeAdapter[Place] = TypeAdapter(tuple[Instant, UUID])
 
 
 def written(place: Place) -> str:

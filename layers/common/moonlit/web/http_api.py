@@ -57,7 +57,9 @@ def _strict_json(body: str) -> Any:
         raise json.JSONDecodeError("too long", "", 0)
     try:
         return json.loads(body, parse_constant=_no_constant)
-    except RecursionError:
+    except json.JSONDecodeError:
+        raise
+    except (ValueError, RecursionError):  # A number of thousands of digits, or a list in a list in a list.
         raise json.JSONDecodeError("too deep", "", 0) from None
 
 
