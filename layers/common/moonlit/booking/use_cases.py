@@ -66,15 +66,15 @@ def accept(begin: Begin, clock: Clock, wanted: Wanted, key: Key, refusals: Refus
         pass
     except BookingRefused as error:
         refused = error
-        _count(begin, clock, wanted, error)
     if before := _replayed(begin, key, refusals.last):
         return Accepted(before, None)
+    _count(begin, clock, wanted, refused)
     if refused is None and refusals.last:
         refused = SlotTaken("taken in the EHR")
     raise refusal(begin, clock, wanted, refused)
 
 
-def _count(begin: Begin, clock: Clock, wanted: Wanted, refused: BookingRefused) -> None:
+def _count(begin: Begin, clock: Clock, wanted: Wanted, refused: BookingRefused | None) -> None:
     """Count a refusal that tells of a patient's visits as a booking: nobody shall ask for that all day.
 
     Raises:
