@@ -20,11 +20,14 @@ from tests.conftest import function_module
 
 CHECKS = """
 appointments: modality order status system
+audit_log: actor_kind
 ehr_accounts: system
 ehr_appointments: status
 ehr_writes: kind state
+insurance_proposals: state
 leads: status
 match_reviews: state
+organizations: sync_days
 patient_organization_affiliations: roi_consent status
 payers: status_code type
 practice_settings: one_row
@@ -42,13 +45,14 @@ staff_users: role
 supervision_relationships: dates level two_people
 sync_logs: status sync_type
 sync_patient_results: status
-sync_runs: phase state
+sync_runs: phase reads state
 time_claims: one_owner resource_kind span
 webhook_events: state
 """
 UNIQUE_WHERE = {
     "uq_appointment_external_ids_current",
     "uq_ehr_writes_open",
+    "uq_organization_refreshes_open",
     "uq_service_instances_live",
     "uq_sync_logs_run_organization",
     "uq_sync_runs_pulling",
@@ -107,25 +111,123 @@ def test_the_roles_are_known_and_own_nothing(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         roles = connection.execute(
             sa.text("select rolname, rolsuper, rolcreaterole, rolbypassrls, rolconfig from pg_roles where rolname ~ '^moonlit_'"
-                    " and rolname <> current_user")
+                    " and rolname <> current_user order by rolname")
         ).all()  # fmt: skip
         assert [tuple(role) for role in roles] == [
             (
-                "moonlit_app",
+                role,
                 False,
                 False,
                 False,
                 ["statement_timeout=25s", "lock_timeout=8s", "idle_in_transaction_session_timeout=30s"],
             )
+            for role in ("moonlit_app", "moonlit_partner")
         ]
-        owned = connection.execute(sa.text("select count(*) from pg_class where relowner = 'moonlit_app'::regrole"))
+        owned = connection.execute(
+            sa.text(
+                "select count(*) from pg_class where relowner in ('moonlit_app'::regrole, 'moonlit_partner'::regrole)"
+            )
+        )
         assert owned.scalar_one() == 0
 
 
-def test_there_are_no_row_policies_yet_and_the_type_behind_the_constraint_stands(engine: sa.Engine) -> None:
+# What a partner's login may see a part of; of the other guarded tables it sees no row and has no grant.
+SEEN_BY_PARTNERS = {
+    "appointment_external_ids", "appointments", "audit_log", "calendar_tokens", "organization_refreshes", "organizations",
+    "partner_users", "patient_activity_log", "patient_organization_affiliations", "patients", "sync_logs",
+    "sync_patient_results",
+}  # fmt: skip
+GUARDED = SEEN_BY_PARTNERS | {
+    "ehr_appointments", "ehr_writes", "idempotency_keys", "insurance_proposals", "leads", "match_reviews", "outbox",
+    "schedule_conflicts", "time_claims", "webhook_events",
+}  # fmt: skip
+OPEN_TO_PARTNERS = {"ehr_accounts", "practice_settings", "providers", "services", "sync_runs"}
+
+
+def test_every_table_with_a_trace_of_a_patient_is_guarded_and_every_policy_is_known(engine: sa.Engine) -> None:
     with engine.begin() as connection:
-        assert connection.execute(sa.text("select policyname from pg_policies")).all() == []
+        guarded = connection.execute(sa.text("select relname from pg_class where relrowsecurity")).scalars()
+        assert set(guarded) == GUARDED
+        policies = connection.execute(
+            sa.text("select tablename, policyname, roles::text[], cmd, permissive from pg_policies")
+        )
+        assert {tuple(map(str, row)) for row in policies} == {
+            *((table, "functions", "['moonlit_app']", "ALL", "PERMISSIVE") for table in GUARDED),
+            *((table, "partners", "['moonlit_partner']", "ALL", "PERMISSIVE") for table in SEEN_BY_PARTNERS),
+        }
+
+
+def test_every_column_that_names_a_patient_lies_in_a_guarded_table(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        naming = connection.execute(
+            sa.text(
+                "select distinct c.table_name from information_schema.columns c join information_schema.tables t"
+                " using (table_schema, table_name) where c.table_schema = 'public' and t.table_type = 'BASE TABLE'"
+                " and c.column_name ~ 'patient_id|appointment_id|client_id|^(first_name|raw|body)$'"
+            )
+        ).scalars()
+        assert set(naming) <= GUARDED
+
+
+def test_a_partners_login_may_ask_for_little_and_write_less(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        grants = connection.execute(
+            sa.text(
+                "select table_name, privilege_type from information_schema.column_privileges"
+                " where grantee = 'moonlit_partner' and table_schema = 'public'"
+            )
+        ).all()
+    tables = {table for table, kind in grants if kind == "SELECT"}
+    assert tables == (SEEN_BY_PARTNERS - {"audit_log"}) | OPEN_TO_PARTNERS - {"ehr_accounts"} | {
+        "partner_patients", "partner_visits",
+    }  # fmt: skip
+    assert {(table, kind) for table, kind in grants if kind != "SELECT"} == {
+        ("audit_log", "INSERT"), ("calendar_tokens", "INSERT"), ("calendar_tokens", "UPDATE"),
+    }  # fmt: skip
+
+
+def test_views_stand_under_the_policies_of_who_asks(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        views = connection.execute(
+            sa.text(
+                "select relname, reloptions::text[] from pg_class where relkind = 'v' and relnamespace = 'public'::regnamespace"
+            )
+        ).all()
+    assert {name: options for name, options in views} == {
+        "partner_patients": ["security_invoker=true"], "partner_visits": ["security_invoker=true"],
+    }  # fmt: skip
+
+
+def test_functions_that_lend_their_owners_rights_are_known(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        found = connection.execute(
+            sa.text(
+                "select proname, proconfig::text[], proacl::text from pg_proc where prosecdef and pronamespace = 'public'::regnamespace"
+            )
+        ).all()
+    assert {name for name, _, _ in found} == {"calendar_of", "known_as"}
+    for _, settings, grants in found:
+        assert settings == ["search_path=public, pg_temp"]
+        assert not grants.startswith("{=")
+        assert ",=" not in grants
+
+
+def test_the_type_behind_the_constraint_stands(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
         assert connection.execute(sa.text("select rngsubtype::regtype::text from pg_range where rngtypid = 'uuid_span'::regtype")).scalar_one() == "uuid"  # fmt: skip
+
+
+def test_the_audit_log_is_added_to_and_never_changed_by_functions(app_url: str) -> None:
+    engine = sa.create_engine(app_url)
+    row = {"id": uuid4(), "at": NOON, "actor_kind": "system", "action": "x", "entity": "x"}
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.insert(t.audit_log).values(**row))
+        for statement in (sa.delete(t.audit_log), sa.update(t.audit_log).values(action="y")):
+            with pytest.raises(DBAPIError), engine.begin() as connection:
+                connection.execute(statement)
+    finally:
+        engine.dispose()
 
 
 def test_the_functions_login_may_read_and_write_rows_and_change_no_table(app_url: str) -> None:

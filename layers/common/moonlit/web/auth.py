@@ -7,6 +7,7 @@ from http import HTTPStatus
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 
 from moonlit.access.store import Principal, Role, Users
+from moonlit.audit.store import Actor
 from moonlit.db.engine import Begin
 from moonlit.errors import MoonlitError
 
@@ -47,3 +48,8 @@ def require(begin: Begin, event: APIGatewayProxyEventV2, *roles: Role) -> Princi
         if principal.role in roles and not principal.closed:
             return principal
     raise Forbidden(f"needs one of: {', '.join(roles)}")
+
+
+def actor(principal: Principal, event: APIGatewayProxyEventV2) -> Actor:
+    """Return who `principal` is to the audit log, in this request."""
+    return Actor(principal.kind, principal.user_id, principal.organization_id, event.request_context.request_id)

@@ -1,5 +1,6 @@
 """Every table, as SQLAlchemy Core sees it; migrations and `alembic check` hold the database to it."""
 
+from moonlit.db.tables.audit import audit_log
 from moonlit.db.tables.base import metadata
 from moonlit.db.tables.contact import leads, outbox, public_uses
 from moonlit.db.tables.ehr import (
@@ -26,6 +27,7 @@ from moonlit.db.tables.people import (
     supervision_relationships,
 )
 from moonlit.db.tables.practice import (
+    calendar_tokens,
     locations,
     organizations,
     partner_users,
@@ -37,7 +39,14 @@ from moonlit.db.tables.practice import (
     services,
     staff_users,
 )
-from moonlit.db.tables.sync import match_reviews, sync_logs, sync_patient_results, sync_runs
+from moonlit.db.tables.sync import (
+    insurance_proposals,
+    match_reviews,
+    organization_refreshes,
+    sync_logs,
+    sync_patient_results,
+    sync_runs,
+)
 from moonlit.db.tables.visits import (
     appointment_external_ids,
     appointment_holds,
@@ -51,6 +60,8 @@ __all__ = [
     "appointment_external_ids",
     "appointment_holds",
     "appointments",
+    "audit_log",
+    "calendar_tokens",
     "ehr_accounts",
     "ehr_appointments",
     "ehr_budget",
@@ -59,10 +70,12 @@ __all__ = [
     "ehr_tokens",
     "ehr_writes",
     "idempotency_keys",
+    "insurance_proposals",
     "leads",
     "locations",
     "match_reviews",
     "metadata",
+    "organization_refreshes",
     "organizations",
     "outbox",
     "partner_users",

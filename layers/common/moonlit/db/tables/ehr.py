@@ -21,6 +21,10 @@ ehr_accounts = sa.Table(
     sa.Column("window_last", sa.Date, nullable=True),
     # When all open slots were last read, of an EHR that has such; null: read them at once.
     instant("slots_read_at", nullable=True),
+    # Of an EHR whose changes leave its list as they are read: who reads it, until when, and when it was last read.
+    instant("feed_subscribed_at", nullable=True),
+    instant("feed_lease_until", nullable=True),
+    instant("feed_read_at", nullable=True),
     one_of("system", "intakeq", "athena"),
 )
 
@@ -161,4 +165,6 @@ webhook_events = sa.Table(
     instant("applied_at", nullable=True),
     one_of("state", "received", "applied", "ignored", "malformed", "failed"),
     sa.UniqueConstraint("source", "content_hash"),
-)
+    sa.Index("ix_webhook_events_unsettled", "received_at",
+             postgresql_where=sa.text("state in ('received', 'failed')")),
+)  # fmt: skip

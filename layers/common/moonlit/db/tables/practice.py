@@ -20,7 +20,17 @@ practice_settings = sa.Table(
     sa.Column("ehr_limits", JSONB, nullable=True),
 )
 
-organizations = sa.Table("organizations", metadata, key(), text("name"), flag("active", default=True))
+organizations = sa.Table(
+    "organizations",
+    metadata,
+    key(),
+    text("name"),
+    flag("active", default=True),
+    # How far its patients' visits are synced; null as the practice says.
+    sa.Column("sync_days_back", sa.Integer, nullable=True),
+    sa.Column("sync_days_ahead", sa.Integer, nullable=True),
+    sa.CheckConstraint("sync_days_back between 0 and 730 and sync_days_ahead between 0 and 730", name="sync_days"),
+)
 
 partner_users = sa.Table(
     "partner_users",
@@ -32,6 +42,16 @@ partner_users = sa.Table(
     text("role"),
     text("identity_sub", nullable=True, unique=True),
     one_of("role", "partner_admin", "case_manager"),
+)
+
+# A calendar program's way into its owner's feed: who holds the token sees initials and times, and no more.
+calendar_tokens = sa.Table(
+    "calendar_tokens",
+    metadata,
+    ref("user_id", "partner_users.id", primary_key=True),
+    ref("organization_id", "organizations.id"),
+    text("token_hash", unique=True),
+    instant("created_at"),
 )
 
 staff_users = sa.Table(

@@ -15,6 +15,9 @@ sync_runs = sa.Table(
     # What the runs have in common that one call opened, one for each account; null for a run of its own.
     sa.Column("night_id", UUID(as_uuid=True), nullable=True),
     text("sync_type"),
+    # `changes` since the last pull; the `days` of a window, as a repair; `nothing`, when another pull was just made.
+    text("reads", server_default="changes"),
+    flag("for_everybody", default=True),  # Else for those who asked: their logs are there before the pull ends.
     text("state"),
     # What is being pulled: `window`, then `deleted`; or `changed`, then `deleted`.
     text("phase"),
@@ -32,11 +35,26 @@ sync_runs = sa.Table(
     instant("started_at"),
     instant("touched_at"),
     instant("finished_at", nullable=True),
+    one_of("reads", "changes", "days", "nothing"),
     one_of("state", "pulling", "applying", "completed", "failed", "partial"),
     one_of("phase", "window", "changed", "deleted", "pulled"),
     # Two pulls of one account would fight over its cursor and its budget.
     sa.Index("uq_sync_runs_pulling", "account_id", unique=True, postgresql_where=sa.text("state = 'pulling'")),
 )
+
+# Somebody's wish to see all patients of an organization up to date. Its logs, one for each EHR, say how far it is.
+organization_refreshes = sa.Table(
+    "organization_refreshes",
+    metadata,
+    key(),
+    ref("organization_id", "organizations.id"),
+    text("requested_by"),  # `partner:<id>` or `staff:<id>`.
+    instant("requested_at"),
+    instant("finished_at", nullable=True),
+    # Who asks while one is under way is told of that one.
+    sa.Index("uq_organization_refreshes_open", "organization_id", unique=True,
+             postgresql_where=sa.text("finished_at is null")),
+)  # fmt: skip
 
 sync_logs = sa.Table(
     "sync_logs",
@@ -44,6 +62,9 @@ sync_logs = sa.Table(
     key(),
     ref("run_id", "sync_runs.id", nullable=True, index=True),
     ref("organization_id", "organizations.id", nullable=True),
+    ref("refresh_id", "organization_refreshes.id", nullable=True, index=True),
+    ref("patient_id", "patients.id", nullable=True, index=True),  # Of a refresh of one patient.
+    text("requested_by", nullable=True),  # `partner:<id>` or `staff:<id>`; null for schedules and webhooks.
     text("sync_type"),
     text("status"),
     count("new"),
@@ -56,14 +77,16 @@ sync_logs = sa.Table(
     sa.Column("duration_ms", sa.Integer, nullable=True),
     text("error_message", nullable=True),
     sa.Column("metadata", JSONB, nullable=False, server_default="{}"),
+    sa.Column("syncing_patient_ids", sa.ARRAY(UUID(as_uuid=True)), nullable=False, server_default="{}"),
     instant("sent_at", nullable=True),  # When its message went to the queue.
     instant("touched_at"),  # When somebody last worked on it: what stands still is sent again.
     instant("started_at"),
     instant("completed_at", nullable=True),
     one_of("sync_type", "manual_patient", "manual_org", "automated_daily", "webhook"),
     one_of("status", "in_progress", "completed", "failed", "partial"),
-    # One log for each organization of a run; refreshes without a run, such as webhooks, have any number.
-    sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", unique=True,
+    # One log for each organization of a run, and one more when its people asked; refreshes without a run, such as
+    # webhooks, have any number.
+    sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", "sync_type", unique=True,
              postgresql_nulls_not_distinct=True, postgresql_where=sa.text("run_id is not null")),
     sa.Index("ix_sync_logs_in_progress", "touched_at", postgresql_where=sa.text("status = 'in_progress'")),
 )  # fmt: skip
@@ -95,6 +118,33 @@ match_reviews = sa.Table(
     sa.Column("candidate_patient_ids", sa.ARRAY(sa.Text), nullable=False, server_default="{}"),
     text("state"),
     instant("created_at"),
-    one_of("state", "open", "resolved"),
+    # What people decided: whose visits these are, nobody's when dismissed.
+    ref("patient_id", "patients.id", nullable=True),
+    instant("decided_at", nullable=True),
+    text("decided_by", nullable=True),
+    one_of("state", "open", "resolved", "dismissed"),
     sa.UniqueConstraint("account_id", "external_id"),
+    sa.Index("ix_match_reviews_created_at", "created_at", "id", postgresql_where=sa.text("state = 'open'")),
+)
+
+# What an EHR's free fields say of a patient's insurance. Nothing takes it over by itself.
+insurance_proposals = sa.Table(
+    "insurance_proposals",
+    metadata,
+    key(),
+    ref("account_id", "ehr_accounts.id"),
+    text("external_id"),
+    ref("patient_id", "patients.id"),
+    text("payer_name", nullable=True),
+    text("member_id", nullable=True),
+    text("group_number", nullable=True),
+    text("content_hash"),
+    ref("payer_id", "payers.id", nullable=True),  # The payer of that name, when there is exactly one.
+    text("state", server_default="open"),
+    instant("created_at"),
+    instant("decided_at", nullable=True),
+    text("decided_by", nullable=True),
+    one_of("state", "open", "accepted", "dismissed"),
+    sa.UniqueConstraint("patient_id", "content_hash"),
+    sa.Index("ix_insurance_proposals_created_at", "created_at", "id", postgresql_where=sa.text("state = 'open'")),
 )

@@ -11,7 +11,7 @@ appointments = sa.Table(
     "appointments",
     metadata,
     key(),
-    ref("patient_id", "patients.id", index=True),
+    ref("patient_id", "patients.id"),
     # Nullable where the EHR knows more than we do.
     ref("provider_id", "providers.id", nullable=True, index=True),
     ref("rendering_provider_id", "providers.id", nullable=True),
@@ -47,6 +47,7 @@ appointments = sa.Table(
     one_of("modality", "telehealth", "in_person"),
     sa.CheckConstraint('"start" < "end"', name="order"),
     sa.Index("ix_appointments_start", "start"),
+    sa.Index("ix_appointments_patient_id_start", "patient_id", "start"),
     sa.Index("ix_appointments_service_instance_id", "service_instance_id"),
 )
 

@@ -1,0 +1,32 @@
+"""Who changed what, and who looked at whom."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB, UUID
+
+from moonlit.db.tables.base import instant, key, metadata, one_of, text
+
+# The functions may add rows and read them, never change one. Actors may be gone by the time somebody asks, so none of
+# the ids refers to a row.
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    key(),
+    instant("at"),
+    text("actor_kind"),
+    sa.Column("actor_id", UUID(as_uuid=True), nullable=True),
+    sa.Column("organization_id", UUID(as_uuid=True), nullable=True),
+    text("action"),
+    text("entity"),
+    text("entity_id", nullable=True),
+    # The patients whom a read showed, so that each can be told who has seen them.
+    sa.Column("patient_ids", sa.ARRAY(UUID(as_uuid=True)), nullable=False, server_default="{}"),
+    sa.Column("before", JSONB, nullable=True),
+    sa.Column("after", JSONB, nullable=True),
+    text("request_id", nullable=True),
+    one_of("actor_kind", "staff", "partner", "calendar", "system"),
+    sa.Index("ix_audit_log_at", "at", "id"),
+    sa.Index("ix_audit_log_entity", "entity", "entity_id"),
+    sa.Index("ix_audit_log_patient_ids", "patient_ids", postgresql_using="gin"),
+)
