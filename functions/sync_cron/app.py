@@ -31,4 +31,9 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
     if "Records" in event:
         return each_record(event, context, go_on)
     request = SyncRequest.model_validate(event)
-    return nights().run(request.sync_type, confirm_brake=request.confirm_brake, wait_seconds=request.wait_seconds)
+    return nights().run(
+        request.sync_type,
+        confirm_brake=request.confirm_brake,
+        wait_seconds=request.wait_seconds,
+        days=request.repair.window() if request.repair else None,
+    )

@@ -217,6 +217,16 @@ def upgrade() -> None:
     op.add_column("ehr_accounts", sa.Column("feed_subscribed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("ehr_accounts", sa.Column("feed_lease_until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("ehr_accounts", sa.Column("feed_read_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column(
+        "ehr_appointments", sa.Column("insurance", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
+    )
+    op.create_index(
+        "ix_ehr_appointments_insurance",
+        "ehr_appointments",
+        ["account_id", "client_id"],
+        unique=False,
+        postgresql_where=sa.text("insurance is not null"),
+    )
     op.add_column("match_reviews", sa.Column("patient_id", sa.UUID(), nullable=True))
     op.add_column("match_reviews", sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("match_reviews", sa.Column("decided_by", sa.Text(), nullable=True))
@@ -274,6 +284,14 @@ def upgrade() -> None:
     op.drop_constraint(op.f("ck_match_reviews_state"), "match_reviews")
     op.create_check_constraint(
         op.f("ck_match_reviews_state"), "match_reviews", "state in ('open', 'resolved', 'dismissed')"
+    )
+    op.drop_index("uq_sync_runs_pulling", table_name="sync_runs")
+    op.create_index(
+        "uq_sync_runs_pulling",
+        "sync_runs",
+        ["account_id"],
+        unique=True,
+        postgresql_where=sa.text("state = 'pulling' and reads = 'changes'"),
     )
     _guard()
 

@@ -7,7 +7,7 @@ and whose message comes again goes on where it stopped, and the same message twi
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -17,7 +17,9 @@ import sqlalchemy as sa
 from moonlit.booking.claims import Claims, lock
 from moonlit.booking.ledger import Ledger
 from moonlit.booking.settlement import Settlement, is_settled
+from moonlit.db.engine import retried_once
 from moonlit.errors import MoonlitError
+from moonlit.sync.errors import SyncContended
 from moonlit.sync.logs import Counts
 from moonlit.sync.matching import Client, Review
 from moonlit.sync.mirror import Mirror, Unmatched
@@ -40,14 +42,42 @@ class Decision:
     outcome: Outcome
     change: Change | None
 
+    @property
+    def appointment_id(self) -> str | None:
+        """The visit that the row is about, None when there is none."""
+        if self.change:
+            return self.change.appointment_id
+        return self.held.appointment_id if self.held else None
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying did.
+
+    Attributes:
+        counts: By patient.
+        outcomes: By visit, of those whose rows were looked at; all others are unchanged.
+    """
+
+    counts: dict[str, Counts]
+    outcomes: dict[str, Outcome]
+
+
+def applied_at_last[Result](work: Callable[[], Result], contended: SyncContended) -> Result:
+    """Run `work`, a whole transaction around `apply_patients`, once more when the rows changed under it."""
+    try:
+        return retried_once(work, contended)
+    except Moved:
+        return retried_once(work, contended)
+
 
 def apply_patients(
     connection: sa.Connection, scope: Scope, directory: Directory, patients: Collection[str], now: datetime
-) -> dict[str, Counts]:
-    """Apply every waiting row of `patients`, in a fixed number of statements, and return each patient's counts.
+) -> Applied:
+    """Apply every waiting row of `patients`, in a fixed number of statements.
 
     Raises:
-        Moved: Begin the transaction again.
+        Moved: Begin the transaction again; `applied_at_last` does.
     """
     schedule = Schedule(connection, scope)
     decisions: list[Decision] = []
@@ -65,7 +95,8 @@ def apply_patients(
         _write(schedule, decisions, now)
         _ask_about_changed_clients(connection, scope, rows, now)
     schedule.refreshed(patients, now)
-    return schedule.count(patients, _counts(decisions), _inside(decisions, scope))
+    counts = schedule.count(patients, _counts(decisions), _inside(decisions, scope))
+    return Applied(counts, {each.appointment_id: each.outcome for each in decisions if each.appointment_id})
 
 
 def _persons(rows: Collection[tuple[Row, Held | None]], directory: Directory) -> set[str]:

@@ -19,6 +19,7 @@ from moonlit.sync.mirror import Mirror
 from moonlit.sync.new_ids import follow
 from moonlit.sync.runs import Run, Runs
 from moonlit.sync.schedule import Schedule, Scope
+from moonlit.sync.scopes import scope_of
 from moonlit.sync.sightings import Sightings
 
 # A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
@@ -102,9 +103,3 @@ def _buried(connection: sa.Connection, run: Run, scope: Scope) -> bool:
         return False
     sightings.bury(scope.first, scope.last, run.started_at)
     return True
-
-
-def scope_of(runs: Runs, run: Run) -> Scope:
-    """Return the account and the instants that `run` is about."""
-    first, last = run.window.instants(runs.practice().zone)
-    return Scope(run.account_id, runs.account(account_id=run.account_id).system, first, last)

@@ -37,6 +37,12 @@ class Log:
     window_first: date
     window_last: date
     patients_total: int
+    refresh_id: UUID | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody asked for it and looks at how far it is."""
+        return self.refresh_id is not None
 
 
 class Logs:
@@ -45,27 +51,36 @@ class Logs:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def open(self, run: Run, unknown_rows: int, now: datetime) -> list[UUID]:
-        """Open a log for each active organization and one for all other patients.
+    def open_for(self, run: Run, organization_id: UUID, refresh_id: UUID, requested_by: str, now: datetime) -> None:
+        """Open a log in a run that is still being pulled, for an organization that asked for it."""
+        self._connection.execute(
+            sa.insert(sync_logs).values(
+                id=uuid4(),
+                run_id=run.id,
+                organization_id=organization_id,
+                refresh_id=refresh_id,
+                requested_by=requested_by,
+                sync_type="manual_org",
+                status="in_progress",
+                started_at=now,
+                touched_at=now,
+            )
+        )
 
-        The run's requests stand on that last one, so that adding up logs counts them once; so does the number of
-        rows that belong to nobody.
+    def open(self, run: Run, unknown_rows: int, now: datetime) -> list[UUID]:
+        """Return the logs of a run whose pull is complete: of those who asked, and of everybody if it is for them.
+
+        For everybody there is a log for each active organization and one for all other patients. The run's requests
+        and the number of rows that belong to nobody stand on one log, that last one where there is one, so that adding
+        up logs counts them once.
         """
         values = {"run_id": run.id, "sync_type": run.sync_type, "now": now}
-        opened = list(self._connection.execute(_OPEN, values).scalars())
-        others = uuid4()
-        rest = {
-            "id": others,
-            "run_id": run.id,
-            "sync_type": run.sync_type,
-            "status": "in_progress",
-            "requests_used": run.requests_used,
-            "metadata": {"unmatchedRows": unknown_rows},
-            "started_at": now,
-            "touched_at": now,
-        }
-        self._connection.execute(sa.insert(sync_logs).values(rest))
-        return [*opened, others]
+        if run.for_everybody:
+            self._connection.execute(_OPEN, values)
+        spent = {"run_id": run.id, "requests": run.requests_used, "unknown": unknown_rows}
+        self._connection.execute(_SPENT, spent)
+        query = sa.select(sync_logs.c.id).where(sync_logs.c.run_id == run.id, sync_logs.c.status == "in_progress")
+        return list(self._connection.execute(query.order_by(sync_logs.c.id)).scalars())
 
     def messages(self, log_ids: Collection[UUID]) -> list[dict[str, Any]]:
         """Return the message for each log that says whom to bring up to date."""
@@ -83,11 +98,16 @@ class Logs:
         )
 
     def stuck(self, unsent_before: datetime, untouched_before: datetime) -> list[UUID]:
-        """Return the unfinished logs whose message was not sent, or whose work has stood still, since these times."""
+        """Return the unfinished logs whose message was not sent, or whose work has stood still, since these times.
+
+        Those of a run that is still being pulled have to wait for it.
+        """
         stopped = sync_logs.c.touched_at < untouched_before
         never_sent = sa.and_(sync_logs.c.sent_at.is_(None), sync_logs.c.touched_at < unsent_before)
-        query = sa.select(sync_logs.c.id).where(
-            sync_logs.c.status == "in_progress", sync_logs.c.run_id.is_not(None), sa.or_(stopped, never_sent)
+        query = (
+            sa.select(sync_logs.c.id)
+            .join(sync_runs, sync_runs.c.id == sync_logs.c.run_id)
+            .where(sync_logs.c.status == "in_progress", sync_runs.c.state == "applying", sa.or_(stopped, never_sent))
         )
         return list(self._connection.execute(query.order_by(sync_logs.c.touched_at)).scalars())
 
@@ -110,6 +130,11 @@ class Logs:
             .values(patients_processed=log.patients_total - waiting, touched_at=now)
         )
 
+    def syncing(self, log: Log, patients: Collection[str]) -> None:
+        """Show whose turn it is."""
+        turn = [UUID(patient_id) for patient_id in patients]
+        self._connection.execute(sa.update(sync_logs).where(sync_logs.c.id == log.id).values(syncing_patient_ids=turn))
+
     def failed_patient(self, log: Log, patient_id: str, code: str, now: datetime) -> None:
         """Record that nothing could be done for a patient in this run."""
         values = {"run_id": log.run_id, "patient_id": patient_id, "code": code, "now": now}
@@ -127,9 +152,9 @@ class Logs:
         self._connection.execute(_FINISH, values)
 
     def add_single(
-        self, sync_type: str, counts: Counts, patients: int, metadata: Mapping[str, Any], now: datetime
+        self, sync_type: str, counts: Counts, patients: int, metadata: Mapping[str, Any], now: datetime, **more: Any
     ) -> None:
-        """Log a refresh that belongs to no run, such as a webhook's."""
+        """Log a refresh that belongs to no run, such as a webhook's; `more` are further columns."""
         self._connection.execute(
             sa.insert(sync_logs).values(
                 id=uuid4(),
@@ -141,7 +166,7 @@ class Logs:
                 started_at=now,
                 touched_at=now,
                 completed_at=now,
-                **asdict(counts),
+                **{"duration_ms": 0, **asdict(counts), **more},
             )
         )
 
@@ -163,9 +188,16 @@ _MEMBERS = """
 
 _OPEN = sa.text("""
     insert into sync_logs (id, run_id, organization_id, sync_type, status, metadata, started_at, touched_at)
-    select gen_random_uuid(), :run_id, id, :sync_type, 'in_progress', '{}', :now, :now
-    from organizations where active
-    returning id
+    select gen_random_uuid(), :run_id, o.id, :sync_type, 'in_progress', '{}', :now, :now
+    from (select id from organizations where active union all select null) o
+""")
+
+_SPENT = sa.text("""
+    update sync_logs set requests_used = :requests,
+        metadata = metadata || jsonb_build_object('unmatchedRows', cast(:unknown as integer))
+    where id = (
+        select id from sync_logs where run_id = :run_id
+        order by organization_id is not null, refresh_id nulls first, started_at, id limit 1)
 """)
 
 _START = sa.text("""
@@ -191,6 +223,7 @@ _GET = (
         sync_runs.c.window_first,
         sync_runs.c.window_last,
         sync_logs.c.patients_total,
+        sync_logs.c.refresh_id,
     )
     .join(sync_runs, sync_runs.c.id == sync_logs.c.run_id)
     .where(sync_logs.c.id == sa.bindparam("log_id"), sync_logs.c.status == "in_progress")
@@ -227,7 +260,7 @@ _FINISH = sa.text(f"""
         patients_total = greatest(l.patients_total, s.patients), patients_processed = s.patients,
         metadata = l.metadata || jsonb_build_object('unknownPractitionerVisits', u.visits),
         duration_ms = extract(epoch from cast(:now as timestamptz) - l.started_at) * 1000,
-        touched_at = :now, completed_at = :now
+        touched_at = :now, completed_at = :now, syncing_patient_ids = '{{}}'
     from sums s, unknown_practitioners u
     where l.id = :log_id and l.status = 'in_progress'
 """)

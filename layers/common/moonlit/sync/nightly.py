@@ -15,6 +15,7 @@ from moonlit.sync.logs import Logs
 from moonlit.sync.open_slots import refresh
 from moonlit.sync.pull import Puller, lane_of, open_run
 from moonlit.sync.runs import Runs
+from moonlit.sync.window import Window
 
 _POLL_SECONDS = 0.2
 _SECONDS_KEPT = 5.0
@@ -30,16 +31,31 @@ class Nightly:
     pull_queue: Queue
     sleep: Callable[[float], None] = time.sleep
 
-    def start(self, sync_type: str, *, confirm_brake: bool = False, night_id: UUID | None = None) -> UUID:
+    def start(
+        self,
+        sync_type: str,
+        *,
+        confirm_brake: bool = False,
+        night_id: UUID | None = None,
+        days: Window | None = None,
+    ) -> UUID:
         """Open a run, or join the one under way, and take it as far as time and budget reach.
 
         Args:
             sync_type: Who asks for it.
             confirm_brake: A person has said that the run may cancel however much.
             night_id: What a new run has in common with those of other accounts.
+            days: Read these again, whatever changed.
         """
-        begin, clock = self.puller.begin, self.puller.clock
-        run, is_ours = open_run(begin, clock, self.system, sync_type, confirm_brake=confirm_brake, night_id=night_id)
+        run, is_ours = open_run(
+            self.puller.begin,
+            self.puller.clock,
+            self.system,
+            sync_type,
+            confirm_brake=confirm_brake,
+            night_id=night_id,
+            days=days,
+        )
         if is_ours:
             self.go_on(run.id)
         return run.id
@@ -88,7 +104,7 @@ class Nightly:
         puller = self.puller
         with puller.begin() as connection:
             run = Runs(connection).get(run_id)
-        if run.state == "pulling":
+        if run.state == "pulling" and run.reads == "changes":
             refresh(puller.begin, puller.clock, puller.ehr, run.account_id, puller.time_left, lane=lane_of(run))
             puller.spend(run_id)
 

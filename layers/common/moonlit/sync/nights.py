@@ -12,6 +12,7 @@ from moonlit.db.engine import Begin
 from moonlit.observability import logger
 from moonlit.sync.nightly import Nightly
 from moonlit.sync.runs import Runs
+from moonlit.sync.window import Window
 
 _COUNTED = ("new", "updated", "unchanged", "errors")
 _UNFINISHED = ("pulling", "applying")
@@ -24,11 +25,13 @@ class Nights:
     begin: Begin
     nightly: Callable[[str], Nightly]
 
-    def run(self, sync_type: str, *, confirm_brake: bool, wait_seconds: float) -> dict[str, Any]:
+    def run(
+        self, sync_type: str, *, confirm_brake: bool, wait_seconds: float, days: Window | None = None
+    ) -> dict[str, Any]:
         """Open a run of each account, or join the one under way, and return where they stand after `wait_seconds`.
 
         What stops one account, even before its run is open, is reported and does not stop the others; with one account
-        alone it is raised.
+        alone it is raised. With `days` these are read again, whatever changed.
         """
         with self.begin() as connection:
             systems = Runs(connection).systems()
@@ -39,7 +42,7 @@ class Nights:
             try:
                 confirmed = confirm_brake and (len(systems) == 1 or self._was_braked(system))
                 nightly = self.nightly(system)
-                started[system] = nightly.start(sync_type, confirm_brake=confirmed, night_id=night_id)
+                started[system] = nightly.start(sync_type, confirm_brake=confirmed, night_id=night_id, days=days)
             except Exception as error:
                 if len(systems) == 1:
                     raise

@@ -10,17 +10,18 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 
 from moonlit.clock import Clock
-from moonlit.db.engine import Begin, retried_once, sqlstate
+from moonlit.db.engine import Begin, sqlstate
 from moonlit.observability import logger
-from moonlit.sync.apply import Moved, apply_patients
+from moonlit.sync.apply import applied_at_last, apply_patients
 from moonlit.sync.errors import SyncContended
-from moonlit.sync.fan_out import scope_of
 from moonlit.sync.logs import Log, Logs
 from moonlit.sync.runs import Runs
 from moonlit.sync.schedule import Schedule, Scope
+from moonlit.sync.scopes import scope_of
 from moonlit.sync.visits import Directory
 
 BATCH_PATIENTS = 200
+LIVE_STEPS = 40  # Into so many steps a refresh is cut that somebody watches.
 SECONDS_KEPT = 30.0  # A batch takes a second or two; with less time left a message takes over.
 
 
@@ -57,15 +58,23 @@ class Organizations:
             part = Part(log, scope, Schedule(connection, scope).directory())
             waiting = logs.waiting_patients(log)
         left = len(waiting)
-        for batch in batched(waiting, self.batch_patients, strict=False):
+        for batch in batched(waiting, self._batch_size(part), strict=False):
             if self.time_left() < SECONDS_KEPT:
                 return False
             left -= len(batch)
+            if log.is_watched:
+                with self.begin() as connection:
+                    Logs(connection).syncing(log, batch)
             self._apply(part, batch, left)
         with self.begin() as connection:
             Logs(connection).finish(log, self.clock.now())
             Runs(connection).finish(log.run_id, self.clock.now())
         return True
+
+    def _batch_size(self, part: Part) -> int:
+        if not part.log.is_watched:
+            return self.batch_patients
+        return min(self.batch_patients, part.log.patients_total // LIVE_STEPS + 1)
 
     def _apply(self, part: Part, patients: Sequence[str], left: int) -> None:
         """Apply a batch in one transaction; split it when it fails, until the failing patient stands alone."""
@@ -80,16 +89,13 @@ class Organizations:
 
     def _retried(self, part: Part, patients: Sequence[str], left: int) -> None:
         contended = SyncContended(f"sync log {part.log.id}")
-        try:
-            retried_once(lambda: self._in_one_transaction(part, patients, left), contended)
-        except Moved:
-            retried_once(lambda: self._in_one_transaction(part, patients, left), contended)
+        applied_at_last(lambda: self._in_one_transaction(part, patients, left), contended)
 
     def _in_one_transaction(self, part: Part, patients: Sequence[str], left: int) -> None:
         now = self.clock.now()
         reference = {"runId": str(part.log.run_id)}
         with self.begin() as connection:
-            counts = apply_patients(connection, part.scope, part.directory, patients, now)
+            counts = apply_patients(connection, part.scope, part.directory, patients, now).counts
             schedule, logs = Schedule(connection, part.scope), Logs(connection)
             schedule.record(part.log.run_id, counts, now)
             schedule.note_activity(counts, part.log.sync_type, reference, now)

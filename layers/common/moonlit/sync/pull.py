@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -175,39 +176,57 @@ def open_run(
     *,
     confirm_brake: bool = False,
     night_id: UUID | None = None,
+    days: Window | None = None,
 ) -> tuple[Run, bool]:
-    """Open a run of the account of `system`, or join the one that is being pulled: two would fight over the cursor.
+    """Open a run for everybody, or join the account's one that is being pulled: two would fight over the cursor.
+
+    Args:
+        begin: Opens a transaction.
+        clock: Tells the time.
+        system: Names the account.
+        sync_type: Who asks for it.
+        confirm_brake: A person said that it may cancel however much.
+        night_id: What it has in common with the runs of other accounts.
+        days: Read these again, in a run of its own; None for all that has changed.
 
     Returns:
         The run, and whether the caller should pull it: no, while another worker shows signs of life.
     """
-    with begin() as connection:
-        runs = Runs(connection)
-        account = runs.account(system=system)
-        practice = runs.practice()
-        now = clock.now()
-        window = Window.around(now.astimezone(practice.zone).date(), practice.settings)
-        planned = _planned(account, window, sync_type, now.astimezone(practice.zone))
-        opened = runs.open(replace(planned, brake_confirmed=confirm_brake, night_id=night_id))
-        if opened:
-            return opened, True
-        running = runs.pulling(account.id)
-        if running and confirm_brake:
-            runs.set(running.id, brake_confirmed=True)
-    if running is None:  # It was completed in between; the next one has the cursor that it set.
-        return open_run(begin, clock, system, sync_type, confirm_brake=confirm_brake, night_id=night_id)
-    return running, now - running.touched_at >= SIGN_OF_LIFE
+    wanted: dict[str, Any] = {"sync_type": sync_type, "night_id": night_id, "for_everybody": True}
+    while True:
+        with begin() as connection:
+            runs = Runs(connection)
+            now = clock.now()
+            run = replace(planned(runs, system, now, days), brake_confirmed=confirm_brake, **wanted)
+            if runs.open(run):
+                return run, True
+            if running := runs.pulling(run.account_id):  # Else it was completed in between.
+                told = {} if running.for_everybody else wanted
+                runs.set(running.id, brake_confirmed=running.brake_confirmed or confirm_brake, **told)
+                return running, now - running.touched_at >= SIGN_OF_LIFE
 
 
-def _planned(account: Account, window: Window, sync_type: str, local_now: datetime) -> Run:
-    full = must_read_all(account.known, account.cursor, window, local_now)
+def planned(runs: Runs, system: str, now: datetime, days: Window | None = None, *, shares: bool = False) -> Run:
+    """Return a run of the account of `system` that begins now.
+
+    Args:
+        runs: The runs.
+        system: Names the account.
+        now: The current instant.
+        days: Read these again; None for all that has changed.
+        shares: Read nothing: another run has just read what changed.
+    """
+    account, practice = runs.account(system=system), runs.practice()
+    local_now = now.astimezone(practice.zone)
+    window = days or practice.window(now)
+    full = days is not None or must_read_all(account.known, account.cursor, window, local_now)
     since = None if full or account.cursor is None else account.cursor.astimezone(local_now.tzinfo).date()
     return Run(
         id=uuid4(),
         account_id=account.id,
-        sync_type=sync_type,
+        sync_type="automated_daily",
         state="pulling",
-        phase="changed" if since else "window",
+        phase="pulled" if shares else "changed" if since else "window",
         page=1,
         changed_since=since,
         window=window,
@@ -216,6 +235,7 @@ def _planned(account: Account, window: Window, sync_type: str, local_now: dateti
         started_at=local_now,
         touched_at=local_now,
         round_started_at=local_now,
+        reads="nothing" if shares else "days" if days else "changes",
     )
 
 

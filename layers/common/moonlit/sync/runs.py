@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from moonlit.db.tables import ehr_accounts, practice_settings, sync_logs, sync_runs
+from moonlit.db.tables import ehr_accounts, sync_logs, sync_runs
 from moonlit.errors import NotFound
 from moonlit.sync.window import Window
 
@@ -38,6 +38,12 @@ class Practice:
 
     zone: ZoneInfo
     settings: Mapping[str, Any] = field(default_factory=dict)
+    widest: tuple[int | None, int | None] = (None, None)
+    """How many days back and ahead some active organization wants, None where none says."""
+
+    def window(self, now: datetime) -> Window:
+        """Return the days that a sync looks at: as the practice says, or further where an organization wants more."""
+        return Window.around(now.astimezone(self.zone).date(), self.settings, *self.widest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,10 @@ class Run:
         round: How often the run has begun to read, itself included.
         brake_confirmed: A person said that the run may cancel however much.
         night_id: What it has in common with the other accounts' runs of the same call, None for a run of its own.
+        reads: `changes`, all that is new in the account; `days`, those of the window again, which leaves the cursor
+            where it is; `nothing`, because another run has just read the changes.
+        for_everybody: When the pull is complete all patients are brought up to date, else those of the logs that are
+            there already.
     """
 
     id: UUID
@@ -69,11 +79,13 @@ class Run:
     round: int = 1
     brake_confirmed: bool = False
     night_id: UUID | None = None
+    reads: str = "changes"
+    for_everybody: bool = True
 
     @property
     def reads_all(self) -> bool:
         """Whether every day of the window is read, not only what changed."""
-        return self.changed_since is None
+        return self.changed_since is None and self.reads != "nothing"
 
     @property
     def first_phase(self) -> str:
@@ -89,8 +101,8 @@ class Runs:
 
     def practice(self) -> Practice:
         """Return the practice."""
-        row = self._connection.execute(sa.select(practice_settings.c.timezone, practice_settings.c.settings)).one()
-        return Practice(ZoneInfo(row.timezone), row.settings)
+        row = self._connection.execute(_PRACTICE).one()
+        return Practice(ZoneInfo(row.timezone), row.settings, (row.back, row.ahead))
 
     def account(self, *, system: str | None = None, account_id: UUID | None = None) -> Account:
         """Return the account of `system`, or by its id.
@@ -111,8 +123,9 @@ class Runs:
         return sorted(found, key=lambda system: (system != "intakeq", system))
 
     def pulling(self, account_id: UUID) -> Run | None:
-        """Return the account's pull that is not complete yet; there is one at most."""
-        return self._run(sync_runs.c.account_id == account_id, sync_runs.c.state == "pulling")
+        """Return the account's pull of changes that is not complete yet, locked; there is one at most."""
+        by = (sync_runs.c.account_id == account_id, sync_runs.c.state == "pulling", sync_runs.c.reads == "changes")
+        return self._run(*by, lock=True)
 
     def open(self, run: Run) -> Run | None:
         """Store a new run; None when another pull of the account was faster."""
@@ -132,6 +145,8 @@ class Runs:
                 touched_at=run.touched_at,
                 brake_confirmed=run.brake_confirmed,
                 night_id=run.night_id,
+                reads=run.reads,
+                for_everybody=run.for_everybody,
             )
             .on_conflict_do_nothing()
         )
@@ -180,6 +195,8 @@ class Runs:
 
     def advance_account(self, run: Run) -> None:
         """Note that the account is known up to the start of `run`, which has read everything it was opened for."""
+        if run.reads != "changes":
+            return
         account = self.account(account_id=run.account_id)
         first, last = run.window.first, run.window.last
         if run.changed_since and account.known:  # Changes are read for all days, so what was known stays known.
@@ -207,15 +224,24 @@ class Runs:
                 completed_at=now,
             )
         )
+        self._connection.execute(_FAIL_LOGS, {"run_id": run.id, "code": code, "now": now})
+        self._finish_refreshes(run.id, now)
 
     def finish(self, run_id: UUID, now: datetime) -> None:
         """Complete the run if its last log is finished. Two workers who finish at once wait for each other here."""
         run = self._run(sync_runs.c.id == run_id, lock=True)
+        self._finish_refreshes(run_id, now)
         statuses = set(self._connection.execute(_STATUSES, {"run_id": run_id}).scalars())
         if run is None or run.state != "applying" or "in_progress" in statuses:
             return
         state = "completed" if statuses <= {"completed"} else "partial"
         self.set(run_id, state=state, finished_at=now, touched_at=now)
+
+    def _finish_refreshes(self, run_id: UUID, now: datetime) -> None:
+        """Close the refreshes that have nothing left to do. Runs of two accounts may end at once: each in its turn."""
+        refreshes = list(self._connection.execute(_LOCK_REFRESHES, {"run_id": run_id}).scalars())
+        if refreshes:
+            self._connection.execute(_FINISH_REFRESHES, {"refresh_ids": refreshes, "now": now})
 
     def take_stuck(self, before: datetime, now: datetime) -> list[UUID]:
         """Return the pulls that nobody has moved since `before`, as touched now: they are about to be sent again."""
@@ -249,12 +275,37 @@ class Runs:
             round=row.round,
             brake_confirmed=row.brake_confirmed,
             night_id=row.night_id,
+            reads=row.reads,
+            for_everybody=row.for_everybody,
         )
 
 
 def _position(run: Run) -> tuple[object, ...]:
     return run.state, run.round, run.phase, run.page
 
+
+_PRACTICE = sa.text("""
+    select p.timezone, p.settings, o.back, o.ahead from practice_settings p
+    cross join (select max(sync_days_back) as back, max(sync_days_ahead) as ahead from organizations where active) o
+""")
+
+_FAIL_LOGS = sa.text("""
+    update sync_logs set status = 'failed', error_message = :code, touched_at = :now, completed_at = :now,
+        duration_ms = extract(epoch from cast(:now as timestamptz) - started_at) * 1000
+    where run_id = :run_id and status = 'in_progress'
+""")
+
+_LOCK_REFRESHES = sa.text("""
+    select f.id from organization_refreshes f
+    where f.finished_at is null and f.id in (select refresh_id from sync_logs where run_id = :run_id)
+    order by f.id for update
+""")
+
+_FINISH_REFRESHES = sa.text("""
+    update organization_refreshes f set finished_at = :now
+    where f.id = any(:refresh_ids)
+        and not exists (select from sync_logs l where l.refresh_id = f.id and l.status = 'in_progress')
+""").bindparams(sa.bindparam("refresh_ids", type_=sa.ARRAY(sa.Uuid)))
 
 _STATUSES = sa.select(sync_logs.c.status).where(sync_logs.c.run_id == sa.bindparam("run_id"))
 

@@ -22,11 +22,20 @@ class Window:
     last: date
 
     @classmethod
-    def around(cls, today: date, settings: Mapping[str, Any]) -> Window:
-        """Return the window of a sync on the practice's day `today`, as the practice settings say."""
-        back = timedelta(days=int(settings.get("sync_days_back", DEFAULT_DAYS_BACK)))
-        ahead = timedelta(days=int(settings.get("sync_days_ahead", DEFAULT_DAYS_AHEAD)))
-        return cls(today - back, today + ahead)
+    def around(
+        cls, today: date, settings: Mapping[str, Any], back: int | None = None, ahead: int | None = None
+    ) -> Window:
+        """Return the window of a sync on the practice's day `today`, as the practice settings say.
+
+        Args:
+            today: The day.
+            settings: The practice's.
+            back: At least so many days back, whatever they say.
+            ahead: At least so many days ahead.
+        """
+        first = max(int(settings.get("sync_days_back", DEFAULT_DAYS_BACK)), back or 0)
+        last = max(int(settings.get("sync_days_ahead", DEFAULT_DAYS_AHEAD)), ahead or 0)
+        return cls(today - timedelta(days=first), today + timedelta(days=last))
 
     def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
         """Return the window as [start, end) in UTC; its days begin at midnight in `zone`."""

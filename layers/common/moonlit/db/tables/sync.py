@@ -38,9 +38,10 @@ sync_runs = sa.Table(
     one_of("reads", "changes", "days", "nothing"),
     one_of("state", "pulling", "applying", "completed", "failed", "partial"),
     one_of("phase", "window", "changed", "deleted", "pulled"),
-    # Two pulls of one account would fight over its cursor and its budget.
-    sa.Index("uq_sync_runs_pulling", "account_id", unique=True, postgresql_where=sa.text("state = 'pulling'")),
-)
+    # Two pulls of one account's changes would fight over its cursor.
+    sa.Index("uq_sync_runs_pulling", "account_id", unique=True,
+             postgresql_where=sa.text("state = 'pulling' and reads = 'changes'")),
+)  # fmt: skip
 
 # Somebody's wish to see all patients of an organization up to date. Its logs, one for each EHR, say how far it is.
 organization_refreshes = sa.Table(
