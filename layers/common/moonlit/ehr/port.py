@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from moonlit.errors import MoonlitError
 
@@ -66,6 +66,15 @@ class EhrRefused(EhrError):
 
 
 @dataclass(frozen=True, slots=True)
+class ToldInsurance:
+    """What free fields of an EHR say of a client's insurance, as somebody typed it; a part may be missing."""
+
+    payer_name: str | None
+    member_id: str | None
+    group_number: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class EhrVisit:
     """One appointment as the EHR shows it.
 
@@ -80,6 +89,7 @@ class EhrVisit:
         location_id: The vendor's id of the place, where a practitioner sits in several; else None will do.
         moved_to: The id that the visit has instead, where a reschedule gives it a new one (athenahealth's
             `rescheduledappointmentid`); the adapter fills it, and it is part of `content_hash`.
+        insurance: What the row says of the client's insurance, None for nothing; part of `content_hash` too.
     """
 
     external_id: str
@@ -100,6 +110,7 @@ class EhrVisit:
     raw: Mapping[str, Any]
     location_id: str | None = None
     moved_to: str | None = None
+    insurance: ToldInsurance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +133,68 @@ class Traits:
     Attributes:
         has_open_slots: A visit takes one of the open slots that the EHR keeps; elsewhere any free time will do.
         has_details: Insurance and supervision are set on the visit by further calls, once it is booked.
+        has_feed: The EHR hands out each change once to whoever asks; see `ChangesFeed`.
+        finds_by_number: A client's visits are asked for by the client's number; elsewhere by e-mail address.
     """
 
     has_open_slots: bool = False
     has_details: bool = False
+    has_feed: bool = False
+    finds_by_number: bool = False
 
 
-TRAITS: Mapping[str, Traits] = {"intakeq": Traits(), "athena": Traits(has_open_slots=True, has_details=True)}
+TRAITS: Mapping[str, Traits] = {
+    "intakeq": Traits(),
+    "athena": Traits(has_open_slots=True, has_details=True, has_feed=True, finds_by_number=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A row that an EHR has handed out and will not hand out again.
+
+    Attributes:
+        raw: As it came.
+        external_id: What it is about, None when it does not say.
+        kind: `visit`; `slot`, open and nobody's; `unreadable`, when it makes no sense; `unread`, when what it takes to
+            read it was not to be had.
+        visit: Of the kind `visit` alone.
+    """
+
+    raw: Any
+    external_id: str | None
+    kind: Literal["visit", "slot", "unreadable", "unread"]
+    visit: EhrVisit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Rows that were taken from a feed, in its order, and whether nothing is left there."""
+
+    rows: Sequence[ChangedRow]
+    is_last: bool
+
+
+@runtime_checkable
+class ChangesFeed(Protocol):
+    """The feed of an EHR that hands out each change once. One reader at a time."""
+
+    def ensure_subscribed(self, lane: Lane) -> None:
+        """Have the EHR note every change from now on, unless it does already.
+
+        Raises:
+            EhrRefused: `not_granted`: the account may not.
+        """
+        ...
+
+    def take_changes(self, lane: Lane) -> Changes:
+        """Return changes that nobody has been given yet. Store them before anything else, then ask again.
+
+        Raises:
+            EhrRefused: `not_granted`: nothing is subscribed to.
+            EhrOutcomeUnknown: Rows may be lost; `Ehr.changed_since` tells what they were about.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +318,10 @@ class Ehr(Protocol):
         ...
 
     def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
-        """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them."""
+        """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them.
+
+        Where `Traits.finds_by_number`, the client's number is given in place of an address.
+        """
         ...
 
     def visit(self, external_id: str, lane: Lane) -> EhrVisit | None:

@@ -64,11 +64,19 @@ class Applied:
 
 
 def applied_at_last[Result](work: Callable[[], Result], contended: SyncContended) -> Result:
-    """Run `work`, a whole transaction around `apply_patients`, once more when the rows changed under it."""
+    """Run `work`, a whole transaction around `apply_patients`, once more when the rows changed under it.
+
+    Raises:
+        SyncContended: They changed again.
+    """
     try:
         return retried_once(work, contended)
     except Moved:
+        pass
+    try:
         return retried_once(work, contended)
+    except Moved:
+        raise contended from None
 
 
 def apply_patients(

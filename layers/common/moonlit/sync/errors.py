@@ -13,19 +13,55 @@ class SyncContended(MoonlitError):
     status, slug, title = HTTPStatus.CONFLICT, "sync-contended", "Another worker was at the same visits"
 
 
-class WebhookRefused(MoonlitError):
-    """The path does not end in a secret of ours."""
+class EhrAway(MoonlitError):
+    """The EHR did not answer; what we show is as old as it says."""
 
-    status, slug, title = HTTPStatus.UNAUTHORIZED, "webhook-refused", "The webhook's secret is not known"
+    status, slug, title = HTTPStatus.SERVICE_UNAVAILABLE, "ehr-unavailable", "The practice's calendar does not answer"
+
+
+class BudgetSpent(MoonlitError):
+    """The EHR lets no more requests through for now, save for bookings."""
+
+    status, slug, title = HTTPStatus.SERVICE_UNAVAILABLE, "budget-exhausted", "Too much was asked of the EHR already"
+
+
+class WebhookRefused(MoonlitError):
+    """The path does not end in a secret of ours, or the body is not signed with one."""
+
+    status, slug, title = HTTPStatus.UNAUTHORIZED, "webhook-refused", "The webhook's sender is not known"
 
 
 class WebhookMalformed(MoonlitError):
-    """The body makes no sense; it was stored for inspection, and sending it again will not help."""
+    """The body makes no sense, or is too large; it was stored for inspection, and sending it again will not help."""
 
     status, slug, title = HTTPStatus.BAD_REQUEST, "webhook-malformed", "The webhook's body makes no sense"
 
 
-class WebhookTooLarge(MoonlitError):
-    """The body is larger than any event."""
+class ClientTaken(MoonlitError):
+    """The EHR's client is another patient already, and visits are never moved between people."""
 
-    status, slug, title = HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "webhook-too-large", "The webhook's body is too large"
+    status, slug, title = HTTPStatus.CONFLICT, "client-taken", "The EHR's client is another patient"
+
+
+class AlreadyDecided(MoonlitError):
+    """Somebody has decided this before, and otherwise."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "already-decided", "This has been decided before"
+
+
+class ProviderMapped(MoonlitError):
+    """The provider is another practitioner of the EHR already."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "provider-mapped", "The provider is another practitioner already"
+
+
+class WrongEhrSystem(MoonlitError):
+    """The provider's calendar is in another EHR than the practitioner's."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "wrong-ehr-system", "The provider's calendar is in another EHR"
+
+
+class RunNotStopped(MoonlitError):
+    """The run is not the account's latest, or the brake is not what ended it: there is nothing to confirm."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "run-not-stopped", "The brake did not stop this run, or another followed"

@@ -38,6 +38,7 @@ class Log:
     window_last: date
     patients_total: int
     refresh_id: UUID | None = None
+    requested_by: str | None = None
 
     @property
     def is_watched(self) -> bool:
@@ -153,22 +154,24 @@ class Logs:
 
     def add_single(
         self, sync_type: str, counts: Counts, patients: int, metadata: Mapping[str, Any], now: datetime, **more: Any
-    ) -> None:
-        """Log a refresh that belongs to no run, such as a webhook's; `more` are further columns."""
+    ) -> UUID:
+        """Log a refresh that belongs to no run, such as a webhook's, and return its id; `more` are further columns."""
+        log_id = uuid4()
+        values = {
+            "status": "partial" if counts.errors else "completed",
+            "patients_total": patients,
+            "patients_processed": patients,
+            "duration_ms": 0,
+            "started_at": now,
+            "touched_at": now,
+            "completed_at": now,
+            **asdict(counts),
+            **more,
+        }
         self._connection.execute(
-            sa.insert(sync_logs).values(
-                id=uuid4(),
-                sync_type=sync_type,
-                status="partial" if counts.errors else "completed",
-                patients_total=patients,
-                patients_processed=patients,
-                metadata=dict(metadata),
-                started_at=now,
-                touched_at=now,
-                completed_at=now,
-                **{"duration_ms": 0, **asdict(counts), **more},
-            )
+            sa.insert(sync_logs).values(id=log_id, sync_type=sync_type, metadata=dict(metadata), **values)
         )
+        return log_id
 
     def of_run(self, run_id: UUID) -> list[dict[str, Any]]:
         """Return each log's organization, status and counts, for whoever called the sync by hand."""
@@ -224,6 +227,7 @@ _GET = (
         sync_runs.c.window_last,
         sync_logs.c.patients_total,
         sync_logs.c.refresh_id,
+        sync_logs.c.requested_by,
     )
     .join(sync_runs, sync_runs.c.id == sync_logs.c.run_id)
     .where(sync_logs.c.id == sa.bindparam("log_id"), sync_logs.c.status == "in_progress")

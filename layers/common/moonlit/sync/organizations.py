@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, sqlstate
 from moonlit.observability import logger
+from moonlit.sync.activity import note_activity
 from moonlit.sync.apply import applied_at_last, apply_patients
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.logs import Log, Logs
@@ -96,10 +97,9 @@ class Organizations:
         reference = {"runId": str(part.log.run_id)}
         with self.begin() as connection:
             counts = apply_patients(connection, part.scope, part.directory, patients, now).counts
-            schedule, logs = Schedule(connection, part.scope), Logs(connection)
-            schedule.record(part.log.run_id, counts, now)
-            schedule.note_activity(counts, part.log.sync_type, reference, now)
-            logs.progress(part.log, left, now)
+            Schedule(connection, part.scope).record(part.log.run_id, counts, now)
+            note_activity(connection, counts, part.log.requested_by or part.log.sync_type, reference, now)
+            Logs(connection).progress(part.log, left, now)
 
     def _split(self, part: Part, patients: Sequence[str], left: int, code: str) -> None:
         if len(patients) > 1:

@@ -110,18 +110,6 @@ class Schedule:
         """Note that the patients are up to date with the EHR as of now."""
         self._execute(sql.REFRESHED, patients=_uuids(patients), now=now)
 
-    def note_activity(
-        self, counts: Mapping[str, Counts], actor: str, reference: Mapping[str, Any], now: datetime
-    ) -> None:
-        """Add a line to the timeline of each patient for whom something changed."""
-        lines = [
-            {"patient_id": patient_id, "details": {**reference, **asdict(each)}}
-            for patient_id, each in counts.items()
-            if each.new or each.updated
-        ]
-        if lines:
-            self._connection.execute(sql.ACTIVITY, {"rows": _json(lines), "actor": actor, "now": now})
-
     def count(
         self, patients: Collection[str], changed: Mapping[str, Counts], inside: Mapping[str, int]
     ) -> dict[str, Counts]:

@@ -224,12 +224,6 @@ REFRESHED = sa.text("""
         end
 """)
 
-ACTIVITY = sa.text("""
-    insert into patient_activity_log (id, patient_id, at, kind, actor, details)
-    select gen_random_uuid(), patient_id, :now, 'ehr_sync', :actor, details
-    from jsonb_to_recordset(cast(:rows as jsonb)) as r (patient_id uuid, details jsonb)
-""")
-
 COUNT = sa.text("""
     select json_object_agg(patient_id, visits)::text from (
         select a.patient_id, count(*) as visits from appointments a

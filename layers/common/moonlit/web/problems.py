@@ -46,7 +46,10 @@ def document(status: int, slug: str, title: str, detail: str = "", **extra: obje
 
 def of(error: MoonlitError) -> Response[str]:
     """Return the document of an expected failure."""
-    return document(error.status, error.slug, error.title, error.detail, **error.extra)
+    answer = document(error.status, error.slug, error.title, error.detail, **error.extra)
+    if (seconds := error.extra.get("retryAfterSeconds")) is not None:
+        answer.headers["retry-after"] = str(seconds)
+    return answer
 
 
 def malformed(error: RequestValidationError) -> Response[str]:

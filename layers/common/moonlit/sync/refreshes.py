@@ -1,0 +1,89 @@
+"""The button that brings all patients of an organization up to date, and how several who press it share a pull."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin
+from moonlit.db.tables import organization_refreshes
+from moonlit.queues import Queue
+from moonlit.sync.logs import Logs
+from moonlit.sync.pull import planned
+from moonlit.sync.runs import Run, Runs
+from moonlit.sync.window import Window
+
+# What was pulled so lately is not asked for again: IntakeQ answers ten requests a minute, whoever asks.
+SHARED_FOR = timedelta(minutes=3)
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshes:
+    """Opens refreshes. The work is done by those who take the messages, as in a night."""
+
+    begin: Begin
+    clock: Clock
+    pull_queue: Queue
+
+    def start(self, organization_id: UUID, requested_by: str, days: Window | None = None) -> UUID:
+        """Have an organization's patients brought up to date and return the refresh; of one under way, that one.
+
+        Each EHR account is pulled by a run of its own. A pull of changes that is under way is joined, one that has
+        just ended is shared; else one is opened.
+
+        Args:
+            organization_id: Whose patients.
+            requested_by: Who asks, as `Actor.reference` says it.
+            days: Read these days again, whatever changed; such a reading is never shared.
+        """
+        with self.begin() as connection:
+            now = self.clock.now()
+            refresh_id = _claimed(connection, organization_id, requested_by, now)
+            if refresh_id is None:
+                return _under_way(connection, organization_id)
+            runs, logs = Runs(connection), Logs(connection)
+            opened = []
+            for system in runs.systems():
+                run, is_ours = _run(runs, system, now, days)
+                logs.open_for(run, organization_id, refresh_id, requested_by, now)
+                opened += [run] if is_ours else []
+        # What a crash leaves unsent is found by `resume_stuck`.
+        self.pull_queue.send([{"runId": str(run.id)} for run in opened])
+        return refresh_id
+
+
+def _claimed(connection: sa.Connection, organization_id: UUID, requested_by: str, now: datetime) -> UUID | None:
+    """Store a refresh and return its id; None when the organization has one under way."""
+    claim = (
+        insert(organization_refreshes)
+        .values(id=uuid4(), organization_id=organization_id, requested_by=requested_by, requested_at=now)
+        .on_conflict_do_nothing()
+        .returning(organization_refreshes.c.id)
+    )
+    refresh_id: UUID | None = connection.execute(claim).scalar_one_or_none()
+    return refresh_id
+
+
+def _under_way(connection: sa.Connection, organization_id: UUID) -> UUID:
+    """Return the refresh that is there: the latest, if it ended just now."""
+    query = sa.select(organization_refreshes.c.id).where(organization_refreshes.c.organization_id == organization_id)
+    latest = query.order_by(organization_refreshes.c.requested_at.desc()).limit(1)
+    found: UUID = connection.execute(latest).scalar_one()
+    return found
+
+
+def _run(runs: Runs, system: str, now: datetime, days: Window | None) -> tuple[Run, bool]:
+    """Return the account's run that the refresh belongs to, and whether it has just been opened."""
+    account = runs.account(system=system)
+    while True:
+        if days is None and (running := runs.pulling(account.id)):
+            return running, False
+        shares = days is None and account.cursor is not None and now - account.cursor <= SHARED_FOR
+        run = replace(planned(runs, system, now, days, shares=shares), sync_type="manual_org", for_everybody=False)
+        if runs.open(run):
+            return run, True
