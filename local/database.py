@@ -16,7 +16,7 @@ from local.postgres import Server
 from moonlit.db.engine import connect, transaction
 
 NAME = "moonlit"
-APP_ROLE = "moonlit_app"
+APP_ROLE, PARTNER_ROLE = "moonlit_app", "moonlit_partner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +26,12 @@ class Database:
     Attributes:
         owner_url: Who migrates and loads.
         app_url: Who the functions are, once the migrations have made the role and `let_functions_in` its password.
+        partner_url: The same for those who read for partners.
     """
 
     owner_url: str
     app_url: str
+    partner_url: str
 
     @classmethod
     def create(cls, server: Server) -> Database:
@@ -39,14 +41,13 @@ class Database:
             connection.exec_driver_sql(f"create database {NAME}")
         engine.dispose()
         owner_url = server.url(NAME)
-        app = make_url(owner_url).set(username=APP_ROLE, password=secrets.token_hex(16))
-        return cls(owner_url, app.render_as_string(hide_password=False))
+        return cls(owner_url, *(_login(owner_url, role) for role in (APP_ROLE, PARTNER_ROLE)))
 
     def let_functions_in(self) -> None:
-        """Give the role of the functions its password; the migrations have made it."""
-        password = make_url(self.app_url).password
+        """Give the roles of the functions their passwords; the migrations have made them."""
         with self._owner() as connection:
-            connection.exec_driver_sql(f"alter role {APP_ROLE} login password '{password}'")
+            for login in map(make_url, (self.app_url, self.partner_url)):
+                connection.exec_driver_sql(f"alter role {login.username} login password '{login.password}'")
 
     def load(self, clinic: Mapping[str, Any]) -> LoadReport:
         """Load a clinic file.
@@ -66,3 +67,8 @@ class Database:
                 yield connection
         finally:
             engine.dispose()
+
+
+def _login(owner_url: str, role: str) -> str:
+    login = make_url(owner_url).set(username=role, password=secrets.token_hex(16))
+    return login.render_as_string(hide_password=False)

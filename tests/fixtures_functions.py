@@ -23,6 +23,7 @@ from local.host.template import Template
 from moonlit import settings, wiring
 from moonlit.db.engine import Begin, connect
 from moonlit.ehr import intakeq
+from moonlit.partners import wiring as partners
 from moonlit.queues import SqsQueue
 from moonlit.sync import wiring as sync
 from tests.conftest import ROOT, function_module
@@ -38,6 +39,9 @@ _CACHED = (
     wiring.begin,
     wiring.practice_zone,
     wiring.ehr_of,
+    partners.begin,
+    partners.zone,
+    partners.dashboard,
     sync.queue,
     sync.nightly,
     sync.organizations,
@@ -133,7 +137,12 @@ def stored_login(url: str) -> dict[str, Any]:
 
 @pytest.fixture
 def functions(
-    database_url: str, app_url: str, begin: Begin, start_intakeq: StartIntakeq, monkeypatch: pytest.MonkeyPatch
+    database_url: str,
+    app_url: str,
+    partner_url: str,
+    begin: Begin,
+    start_intakeq: StartIntakeq,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Functions]:
     """Wire the functions to the test's database under their own login, to a simulator, and to queues in memory."""
     load_practice(begin, make_clinic())
@@ -141,12 +150,14 @@ def functions(
     server = start_intakeq(make_account(), clock)
     secrets = {
         "database": stored_login(app_url),
+        "partner": stored_login(partner_url),
         "migration": stored_login(database_url),
         "intakeq": {"apiKey": KEY, "webhookSecrets": [WEBHOOK_SECRET]},
         "token": {"key": TOKEN_KEY},
     }
     given = {
         "DatabaseSecretArn": "database",
+        "PartnerDatabaseSecretArn": "partner",
         "MigrationSecretArn": "migration",
         "IntakeqSecretArn": "intakeq",
         "TokenSecretArn": "token",
@@ -183,4 +194,5 @@ def _close_in_the_end(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(intakeq, "open_account", open_account)
     monkeypatch.setattr(wiring, "connect", open_engine)
+    monkeypatch.setattr(partners, "connect", open_engine)
     monkeypatch.setattr(settings, "database_tls", lambda: False)  # For migrate, which opens its own connection.

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from moonlit.audit.store import Actor, Audit
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.db.tables import organization_refreshes
@@ -30,7 +31,7 @@ class Refreshes:
     clock: Clock
     pull_queue: Queue
 
-    def start(self, organization_id: UUID, requested_by: str, days: Window | None = None) -> UUID:
+    def start(self, organization_id: UUID, actor: Actor, days: Window | None = None) -> UUID:
         """Have an organization's patients brought up to date and return the refresh; of one under way, that one.
 
         Each EHR account is pulled by a run of its own. A pull of changes that is under way is joined, one that has
@@ -38,30 +39,31 @@ class Refreshes:
 
         Args:
             organization_id: Whose patients.
-            requested_by: Who asks, as `Actor.reference` says it.
+            actor: Who asks.
             days: Read these days again, whatever changed; such a reading is never shared.
         """
         with self.begin() as connection:
             now = self.clock.now()
-            refresh_id = _claimed(connection, organization_id, requested_by, now)
+            refresh_id = _claimed(connection, organization_id, actor, now)
             if refresh_id is None:
                 return _under_way(connection, organization_id)
+            Audit(connection, actor, now).changed("requested", "organization_refresh", refresh_id)
             runs, logs = Runs(connection), Logs(connection)
             opened = []
             for system in runs.systems():
                 run, is_ours = _run(runs, system, now, days)
-                logs.open_for(run, organization_id, refresh_id, requested_by, now)
+                logs.open_for(run, organization_id, refresh_id, actor.reference, now)
                 opened += [run] if is_ours else []
         # What a crash leaves unsent is found by `resume_stuck`.
         self.pull_queue.send([{"runId": str(run.id)} for run in opened])
         return refresh_id
 
 
-def _claimed(connection: sa.Connection, organization_id: UUID, requested_by: str, now: datetime) -> UUID | None:
+def _claimed(connection: sa.Connection, organization_id: UUID, actor: Actor, now: datetime) -> UUID | None:
     """Store a refresh and return its id; None when the organization has one under way."""
     claim = (
         insert(organization_refreshes)
-        .values(id=uuid4(), organization_id=organization_id, requested_by=requested_by, requested_at=now)
+        .values(id=uuid4(), organization_id=organization_id, requested_by=actor.reference, requested_at=now)
         .on_conflict_do_nothing()
         .returning(organization_refreshes.c.id)
     )

@@ -29,7 +29,7 @@ from moonlit.sync.mirror import Mirror
 from moonlit.sync.new_ids import follow
 from moonlit.sync.pull import Meter, failure_code
 from moonlit.sync.runs import Runs
-from moonlit.sync.schedule import Schedule, Scope
+from moonlit.sync.schedule import Schedule
 from moonlit.sync.scopes import scope_days
 from moonlit.sync.systems import NUMBERS
 from moonlit.sync.visits import Outcome
@@ -90,6 +90,7 @@ class Refreshed:
     """
 
     at: datetime
+    window: Window
     counts: Counts
     outcomes: Mapping[UUID, Outcome] = field(default_factory=dict)
     warnings: Sequence[str] = ()
@@ -165,11 +166,11 @@ class SinglePatient:
         contended = SyncContended(f"patient {patient_id}")
         for told in asked.told:
             retried_once(lambda: self._mirror(told, window), contended)  # noqa: B023
-        scopes = [each.system for each in known]
+        systems = [each.system for each in known]
 
         def apply() -> Refreshed:
             with self.begin() as connection:
-                done = self._apply(connection, patient_id, [scope_days(connection, each, window) for each in scopes])
+                done = self._apply(connection, patient_id, systems, window)
                 done = replace(done, warnings=[*asked.warnings, *done.warnings])
                 self._log(connection, asked, done)
             return done
@@ -201,16 +202,16 @@ class SinglePatient:
             follow(connection, scope.account_id)
             open_conflicts(connection, scope.account_id, now)
 
-    def _apply(self, connection: sa.Connection, patient_id: UUID, scopes: Sequence[Scope]) -> Refreshed:
+    def _apply(self, connection: sa.Connection, patient_id: UUID, systems: Sequence[str], window: Window) -> Refreshed:
         now, patient = self.clock.now(), str(patient_id)
         totals: Counter[str] = Counter()
         outcomes: dict[UUID, Outcome] = {}
-        for scope in scopes:
+        for scope in [scope_days(connection, system, window) for system in systems]:
             applied = apply_patients(connection, scope, Schedule(connection, scope).directory(), [patient], now)
             totals.update(asdict(applied.counts[patient]))
             outcomes |= {UUID(visit): outcome for visit, outcome in applied.outcomes.items()}
         unknown = connection.execute(_UNKNOWN_GIVERS, {"patient_id": patient_id, "now": now}).scalar_one()
-        return Refreshed(now, Counts(**totals), outcomes, ["unknown_practitioner"] if unknown else [])
+        return Refreshed(now, window, Counts(**totals), outcomes, ["unknown_practitioner"] if unknown else [])
 
     def _log(self, connection: sa.Connection, asked: Asked, done: Refreshed) -> None:
         """Say in the log and in the patient's timeline who refreshed them, and what came of it."""

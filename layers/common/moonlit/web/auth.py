@@ -16,6 +16,10 @@ SIGNED_IN: list[dict[str, list[str]]] = [{SCHEME: []}]
 """What the OpenAPI document says of a route that needs a sign-in: `@app.get(…, security=SIGNED_IN)`."""
 
 
+PARTNERS: tuple[Role, ...] = ("partner_admin", "case_manager")
+"""The roles of people of partner organizations."""
+
+
 class SignInRefused(MoonlitError):
     """No access token of somebody whom we know."""
 

@@ -31,5 +31,10 @@ def read(cursor: str) -> Place:
     try:
         return _PLACE.validate_json(urlsafe_b64decode(cursor))
     except ValueError:  # Both of base64 and of pydantic.
-        bad: list[Any] = [{"loc": ("query", "cursor"), "type": "cursor"}]
-        raise RequestValidationError(bad) from None
+        raise refused() from None
+
+
+def refused() -> RequestValidationError:
+    """Return what to raise for a cursor that is none of ours."""
+    bad: list[Any] = [{"loc": ("query", "cursor"), "type": "cursor"}]
+    return RequestValidationError(bad)
