@@ -26,7 +26,7 @@ from local.options import Options
 from local.postgres import Server
 from local.processes import ROOT, Child
 
-MIGRATION = "MigrateFunction"
+MIGRATION, DASHBOARD = "MigrateFunction", "DashboardFunction"
 INTAKEQ_API = "/api/v1"
 WIDGET_ORIGINS = "http://localhost:3000"
 SECRETS = {  # By the template's parameters.
@@ -68,6 +68,7 @@ class Stack:
         self.options = options
         self.clock = StackClock(options.state.clock_file)
         self._webhook_secret = secrets.token_urlsafe(24)
+        self._athena_webhook_secret = secrets.token_urlsafe(24)
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -116,7 +117,10 @@ class Stack:
             self.options.state.logs,
             environment={"DATABASE_URL": self.database.app_url},
             libraries=self.options.libraries,
-            environments={MIGRATION: {"DATABASE_URL": self.database.owner_url}},
+            environments={
+                MIGRATION: {"DATABASE_URL": self.database.owner_url},
+                DASHBOARD: {"PARTNER_DATABASE_URL": self.database.partner_url},
+            },
             api_socket=api_socket,
         )
         await self._exit.enter_async_context(self.host)
@@ -201,13 +205,15 @@ class Stack:
 
     def _create_aws_resources(self, template: Template, url: str) -> None:
         create_queues(url, template.queues)
-        webhooks = [self._webhook_secret]
-        intakeq = {"apiKey": self.options.intakeq_account["api_key"], "webhookSecrets": webhooks}
-        create_secret(url, SECRETS["IntakeqSecretArn"], intakeq)
+        account = self.options.intakeq_account
+        intakeq = {"apiKey": account["api_key"], "webhookSecrets": [self._webhook_secret]}
+        practice = {"practiceId": str(account["practice_id"])} if account.get("practice_id") else {}
+        create_secret(url, SECRETS["IntakeqSecretArn"], intakeq | practice)
         athena = self.options.athena_account
         names = {"clientId": "client_id", "clientSecret": "client_secret", "practiceId": "practice_id"}
-        secret = {key: str(athena[name]) for key, name in names.items()}
-        create_secret(url, SECRETS["AthenaSecretArn"], secret)
+        login = {key: str(athena[name]) for key, name in names.items()}
+        signing = {"webhookSecrets": [self._athena_webhook_secret]}
+        create_secret(url, SECRETS["AthenaSecretArn"], login | signing)
         create_secret(url, SECRETS["TokenSecretArn"], {"key": secrets.token_hex(32)})
 
     async def _publish_tokens(self) -> None:
@@ -234,6 +240,11 @@ class Stack:
             "lambdaUrl": self.host.lambda_url,
             "databaseUrl": self.database.owner_url,
             "tokens": {},  # Filled in, and renewed, when it is published.
-            "webhooks": {"intakeq": f"{api_url}/webhooks/intakeq/{self._webhook_secret}"},
+            "webhooks": {
+                "intakeq": f"{api_url}/webhooks/intakeq/{self._webhook_secret}",
+                "athena": f"{api_url}/webhooks/athena",
+            },
+            # IntakeQ's is in its URL; this one signs bodies (X-Hub-Signature), for whoever sends some by hand.
+            "webhookSecrets": {"athena": self._athena_webhook_secret},
             "simulators": simulators,
         }

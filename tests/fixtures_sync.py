@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 from uuid import UUID, uuid4
 
 import pytest
@@ -47,6 +47,11 @@ class MemoryQueue:
         messages = [message for message, _ in self.waiting]
         self.waiting.clear()
         return messages
+
+
+def nobody_asks(*_: object) -> NoReturn:
+    """Stand for what must not be needed."""
+    raise AssertionError
 
 
 @dataclass

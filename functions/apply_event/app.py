@@ -10,7 +10,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 from moonlit import wiring
 from moonlit.observability import logger
 from moonlit.records import each_record
-from moonlit.sync.wiring import applier
+from moonlit.sync.replay import ReplayRequest
+from moonlit.sync.wiring import applier, replayer
 
 
 def apply(message: dict[str, Any]) -> None:
@@ -20,6 +21,8 @@ def apply(message: dict[str, Any]) -> None:
 
 @logger.inject_lambda_context(clear_state=True)
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:
-    """Work through the records and return those that failed."""
+    """Work through the records and return those that failed; or, called directly, queue stored events again."""
     wiring.deadline.start(context)
-    return each_record(event, context, apply)
+    if "Records" in event:
+        return each_record(event, context, apply)
+    return replayer().replay(ReplayRequest.model_validate(event))

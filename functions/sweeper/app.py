@@ -22,6 +22,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     saga = Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause)
     done: dict[str, Any] = dict(Sweeper(saga, wiring.practice_zone(), wiring.deadline.seconds_left).sweep())
     done |= resume_stuck(saga.begin, saga.clock, sync.queues())
+    done |= sync.feed_reader().read_all()
     done |= refresh_due(saga.begin, saga.clock, wiring.ehr_of, wiring.deadline.seconds_left)
     logger.info("swept", **done)
     return done

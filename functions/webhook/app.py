@@ -10,7 +10,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
 from moonlit.observability import logger
-from moonlit.sync.wiring import receiver
+from moonlit.sync.wiring import athena_receiver, receiver
 from moonlit.web.http_api import HttpApi, answer
 from moonlit.web.models import Model
 from moonlit.web.problems import responses
@@ -23,10 +23,17 @@ class Received(Model):
     """An empty object: the sender needs to know no more."""
 
 
-@app.post("/webhooks/intakeq/<secret>", responses=responses(400, 401, 413, success={200: Received}), tags=["Webhooks"])
+@app.post("/webhooks/intakeq/<secret>", responses=responses(400, 401, success={200: Received}), tags=["Webhooks"])
 def intakeq(secret: Annotated[str, Path()]) -> Response[str]:
     """Store an appointment event of IntakeQ. The secret in the path is all that proves the sender."""
     receiver().receive(secret, raw_body(app.current_event))
+    return answer(Received())
+
+
+@app.post("/webhooks/athena", responses=responses(400, 401, success={200: Received}), tags=["Webhooks"])
+def athena() -> Response[str]:
+    """Store what an event subscription of athenahealth delivers, signed with `X-Hub-Signature` over the raw body."""
+    athena_receiver().receive(app.current_event.headers.get("x-hub-signature"), raw_body(app.current_event))
     return answer(Received())
 
 

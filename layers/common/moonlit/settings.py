@@ -16,6 +16,13 @@ class DatabaseSettings(BaseModel):
     secret_id: str | None = Field(alias="DB_SECRET_ID", default=None)
 
 
+class PartnerDatabaseSettings(BaseModel):
+    """The same database under the login of partners, whom it shows their own patients alone."""
+
+    url: str | None = Field(alias="PARTNER_DATABASE_URL", default=None)
+    secret_id: str | None = Field(alias="PARTNER_DB_SECRET_ID", default=None)
+
+
 class IntakeqSettings(BaseModel):
     """How to reach IntakeQ. The secret holds `apiKey` and `webhookSecrets`, two of them while one is rotated."""
 
@@ -24,7 +31,7 @@ class IntakeqSettings(BaseModel):
 
 
 class AthenaSettings(BaseModel):
-    """How to reach athenahealth. The secret holds `clientId`, `clientSecret` and `practiceId`."""
+    """How to reach athenahealth. The secret holds `clientId`, `clientSecret`, `practiceId` and `webhookSecrets`."""
 
     base_url: str = Field(alias="ATHENA_BASE_URL", default="https://api.platform.athenahealth.com")
     secret_id: str = Field(alias="ATHENA_SECRET_ID", min_length=1)
@@ -51,24 +58,34 @@ class WebSettings(BaseModel):
 
 
 class IntakeqSecret(BaseModel):
-    """What is kept secret of an IntakeQ account: its key, and one webhook secret, or two while one is rotated."""
+    """What is kept secret of an IntakeQ account: its key, and one webhook secret, or two while one is rotated.
 
-    model_config = ConfigDict(hide_input_in_errors=True)
+    With a `practice_id`, webhooks that name another practice are not applied.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     api_key: str = Field(alias="apiKey", min_length=1)
     webhook_secrets: list[Annotated[str, Field(min_length=16)]] = Field(
         alias="webhookSecrets", min_length=1, max_length=2
     )
+    practice_id: str | None = Field(alias="practiceId", default=None, min_length=1)
 
 
 class AthenaSecret(BaseModel):
-    """What is kept secret of an athenahealth account: the app's id and secret, and the practice that it opens."""
+    """What is kept secret of an athenahealth account: the app's id and secret, and the practice that it opens.
+
+    Also what event subscriptions are signed with: one secret, two while one is rotated; none, and all are refused.
+    """
 
     model_config = ConfigDict(hide_input_in_errors=True, coerce_numbers_to_str=True)
 
     client_id: str = Field(alias="clientId", min_length=1)
     client_secret: str = Field(alias="clientSecret", min_length=1)
     practice_id: str = Field(alias="practiceId", pattern=r"^\d+$")
+    webhook_secrets: list[Annotated[str, Field(min_length=16)]] = Field(
+        alias="webhookSecrets", default=[], max_length=2
+    )
 
 
 def load[Model: BaseModel](model: type[Model]) -> Model:
@@ -118,11 +135,20 @@ def database_tls() -> bool:
 def database_url() -> str:
     """Return the SQLAlchemy URL of the application's login."""
     settings = load(DatabaseSettings)
-    if settings.url:
-        return settings.url
-    if not settings.secret_id:
-        raise ValueError("either DATABASE_URL or DB_SECRET_ID is needed")
-    stored = secret(settings.secret_id)
+    return settings.url or _stored_url(settings.secret_id, "either DATABASE_URL or DB_SECRET_ID is needed")
+
+
+def partner_database_url() -> str:
+    """Return the SQLAlchemy URL of the login of partners."""
+    settings = load(PartnerDatabaseSettings)
+    missing = "either PARTNER_DATABASE_URL or PARTNER_DB_SECRET_ID is needed"
+    return settings.url or _stored_url(settings.secret_id, missing)
+
+
+def _stored_url(secret_id: str | None, missing: str) -> str:
+    if not secret_id:
+        raise ValueError(missing)
+    stored = secret(secret_id)
     return URL.create(
         "postgresql+pg8000",
         stored["username"],

@@ -20,6 +20,7 @@ from local.simulators.athena.routes_visits import VisitRoutes
 from local.simulators.athena.shapes import slot_row
 from local.simulators.athena.staff import Staff
 from local.simulators.athena.tokens import Tokens
+from local.simulators.athena.webhooks import Webhooks
 from local.simulators.common.faults import Faults
 from local.simulators.common.gate import CONTROL
 from local.simulators.common.serving import watching
@@ -38,7 +39,8 @@ def make_app(account: dict[str, Any], clock: Clock) -> web.Application:
     """
     served = Account(account, clock.now())
     feed = Feed(served, clock, lambda slot: slot_row(served, slot))
-    calendar = Calendar(served, feed, clock)
+    webhooks = Webhooks(served, clock)
+    calendar = Calendar(served, feed, webhooks, clock)
     staff, tokens, faults = Staff(served, calendar, clock), Tokens(clock), Faults()
     gate = AthenaGate(served, tokens, faults, clock, staff.catch_up)
     app = web.Application(middlewares=[gate.middleware()])
@@ -51,6 +53,7 @@ def make_app(account: dict[str, Any], clock: Clock) -> web.Application:
         PatientRoutes(served, clock),
     ):
         app.add_routes(routes.table(BASE))
-    app.add_routes(Control(served, feed, staff, tokens=tokens, gate=gate, faults=faults).table(CONTROL))
-    app.cleanup_ctx.append(watching(staff.catch_up))
+    control = Control(served, feed, webhooks, staff, tokens=tokens, gate=gate, faults=faults)
+    app.add_routes(control.table(CONTROL))
+    app.cleanup_ctx.extend([webhooks.running, watching(staff.catch_up)])
     return app

@@ -1,4 +1,4 @@
-"""The schedule: what the API and the practice's staff may do with slots, and what the feed hears of it."""
+"""The schedule: what the API and the practice's staff may do with slots, and who hears of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from local.simulators.athena.answers import Refusal, invalid, taken, unknown
 from local.simulators.athena.feed import Feed
 from local.simulators.athena.fitting import Wish, chain, type_for
 from local.simulators.athena.slot import CANCELLED, CHECKED_IN, CHECKED_OUT, FUTURE, OPEN, Booking, Cancellation, Slot
+from local.simulators.athena.webhooks import Webhooks
 from moonlit.clock import Clock
 
 _EVENT_OF_STATUS = {CHECKED_IN: "CheckIn", CHECKED_OUT: "CheckOut"}
@@ -33,9 +34,10 @@ class Request:
 class Calendar:
     """Changes the account's slots; each change is complete before the next one begins."""
 
-    def __init__(self, account: Account, feed: Feed, clock: Clock) -> None:
+    def __init__(self, account: Account, feed: Feed, webhooks: Webhooks, clock: Clock) -> None:
         self._account = account
         self._feed = feed
+        self._webhooks = webhooks
         self._clock = clock
 
     def slot(self, slot_id: str) -> Slot:
@@ -220,6 +222,7 @@ class Calendar:
     def _touch(self, slot: Slot, by: str, event: str) -> None:
         slot.modified_at, slot.modified_by = self._now(), by
         self._feed.record(event, slot)
+        self._webhooks.announce(event, slot)
 
     def _now(self) -> datetime:
         return self._clock.now()

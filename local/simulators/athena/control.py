@@ -2,6 +2,7 @@
 
 GET    state     -> {appointments, openSlots, swallowed, patients, insurances, changed, subscription, settings, ...}
 POST   staff     {"action": ...}                              see staff.py -> the slot or patient as it is now
+POST   webhook   {"url": "https://...", "secret": "..."}      where event subscriptions deliver to; a null url: nowhere
 POST   settings  {"open_min_hours": 2, "freeze": false, ...}  settings, grants and limits by their names
 DELETE tokens                                                 lets every access token die
 """
@@ -18,6 +19,7 @@ from local.simulators.athena.shapes import slot_row
 from local.simulators.athena.slot import Slot
 from local.simulators.athena.staff import Staff
 from local.simulators.athena.tokens import Tokens
+from local.simulators.athena.webhooks import Webhooks
 from local.simulators.common.answers import Refused, Row, body_of
 from local.simulators.common.control import CommonControl
 from local.simulators.common.faults import Faults
@@ -27,11 +29,20 @@ class Control(CommonControl):
     """Handlers that steer and watch the simulator."""
 
     def __init__(
-        self, account: Account, feed: Feed, staff: Staff, *, tokens: Tokens, gate: AthenaGate, faults: Faults
+        self,
+        account: Account,
+        feed: Feed,
+        webhooks: Webhooks,
+        staff: Staff,
+        *,
+        tokens: Tokens,
+        gate: AthenaGate,
+        faults: Faults,
     ) -> None:
         super().__init__(gate, faults)
         self._account = account
         self._feed = feed
+        self._webhooks = webhooks
         self._staff = staff
         self._tokens = tokens
 
@@ -40,10 +51,17 @@ class Control(CommonControl):
         return [
             *super().table(base),
             web.get(f"{base}/state", self.state),
+            web.post(f"{base}/webhook", self.set_webhook),
             web.post(f"{base}/staff", self.staff),
             web.post(f"{base}/settings", self.settings),
             web.delete(f"{base}/tokens", self.expire),
         ]
+
+    async def set_webhook(self, request: web.Request) -> web.Response:
+        """Set where event subscriptions deliver to, and what deliveries are signed with."""
+        body = await body_of(request)
+        self._webhooks.url, self._webhooks.secret = body.get("url"), str(body.get("secret") or "")
+        return web.json_response({"url": self._webhooks.url})
 
     async def state(self, _: web.Request) -> web.Response:
         """Show the account as it is now."""
@@ -67,6 +85,7 @@ class Control(CommonControl):
                 "limits": account.limits.model_dump(),
                 "pendingChanges": len(account.changes),
                 "faults": self.ordered(),
+                "webhooks": self._webhooks.deliveries,
             }
         )
 

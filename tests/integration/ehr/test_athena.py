@@ -188,11 +188,12 @@ def test_the_feed_gives_everything_once_until_it_is_empty(athena_site: AthenaSit
     server.staff("book", appointmentid=FREE_SLOT, patientid=PATIENT)
     server.staff("freeze", appointmentid="2002")
     first, second = (athena_site.ehr.take_changes(Lane.NIGHTLY) for _ in range(2))
-    assert {(visit.external_id, visit.status) for visit in first.visits} == {
-        (VISIT, "cancelled"),
-        (FREE_SLOT, "confirmed"),
-    }
-    assert (first.is_last, list(second.visits), second.is_last) == (False, [], True)
+    assert [(row.external_id, row.kind, row.visit and row.visit.status) for row in first.rows] == [
+        (VISIT, "visit", "cancelled"),
+        (FREE_SLOT, "visit", "confirmed"),
+        ("2002", "slot", None),
+    ]
+    assert (first.is_last, list(second.rows), second.is_last) == (False, [], True)
 
 
 @pytest.mark.parametrize("kind", ["error_after", "drop_after", "html_after"])
@@ -207,10 +208,34 @@ def test_a_row_of_the_feed_has_the_hash_of_the_visit(athena_site: AthenaSite) ->
     server = athena_site.server
     assert isinstance(server, AthenaServer)
     server.staff("status", appointmentid=VISIT, status="2")
-    [changed] = athena_site.ehr.take_changes(Lane.NIGHTLY).visits
+    [changed] = athena_site.ehr.take_changes(Lane.NIGHTLY).rows
     visit = athena_site.ehr.visit(VISIT, Lane.WEBHOOK)
     assert visit
-    assert visit.content_hash == changed.content_hash
+    assert changed.visit
+    assert visit.content_hash == changed.visit.content_hash
+
+
+def test_rows_that_were_taken_are_handed_on_even_when_nobody_can_say_how_to_read_them(
+    athena_site: AthenaSite,
+) -> None:
+    server = athena_site.server
+    assert isinstance(server, AthenaServer)
+    server.staff("status", appointmentid=VISIT, status="2")
+    server.staff("freeze", appointmentid="2002")
+    stranger = athena_site.open()  # A process that has not asked for the departments yet.
+    server.fail({"path": "/departments", "kind": "error_before", "times": None})
+    changes = stranger.take_changes(Lane.NIGHTLY)
+    assert [(row.external_id, row.kind, row.raw["appointmentid"]) for row in changes.rows] == [
+        (VISIT, "unread", VISIT), ("2002", "slot", "2002"),
+    ]  # fmt: skip
+
+
+def test_a_row_of_the_feed_that_makes_no_sense_is_kept(athena_site: AthenaSite) -> None:
+    server = athena_site.server
+    assert isinstance(server, AthenaServer)
+    server.staff("update", appointmentid=VISIT, departmentid="99")
+    [row] = athena_site.ehr.take_changes(Lane.NIGHTLY).rows
+    assert (row.external_id, row.kind, row.visit, row.raw["departmentid"]) == (VISIT, "unreadable", None, "99")
 
 
 def test_a_subscription_is_made_once(serve_athena: Serve) -> None:

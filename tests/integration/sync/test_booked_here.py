@@ -12,11 +12,12 @@ import pytest
 
 from local.simulators.intakeq.wire import to_ms
 from moonlit.booking.errors import SlotTaken
+from moonlit.sync.applying import Applier
 from moonlit.sync.pull import Meter
-from moonlit.sync.webhook import Applier, Receiver
+from moonlit.sync.webhook import Inbox, Receiver
 from tests.fixtures_booking import EMIL, INES, SERVICE_ID, TEN, Office, office, somebody, wanted
 from tests.fixtures_intakeq import OTHER_PRACTITIONER, OpenBudget, OpenIntakeq, make_account, make_client, make_visit
-from tests.fixtures_sync import MemoryQueue, Night, Practice
+from tests.fixtures_sync import MemoryQueue, Night, Practice, nobody_asks
 
 __all__ = ["office"]
 
@@ -138,9 +139,9 @@ def test_webhook_of_nobody_s_visit_over_a_booking_opens_a_conflict_at_once(offic
     row = stranger()
     queue = MemoryQueue()
     body = json.dumps({"EventType": "AppointmentCreated", "Appointment": row, "ClientId": 999}).encode()
-    Receiver(office.begin, office.clock, queue, ["secret"]).receive("secret", body)
+    Receiver(Inbox(office.begin, office.clock, queue), ["secret"]).receive("secret", body)
     for message in queue.take():
-        Applier(office.begin, office.clock).apply(UUID(message["eventId"]))
+        Applier(office.begin, office.clock, nobody_asks, nobody_asks).apply(UUID(message["eventId"]))
     assert conflicts(office) == [(booked, row["Id"])]
 
 

@@ -157,9 +157,14 @@ def test_webhook_is_stored_answered_and_applied(
         ({"secret": "guess"}, 401, "webhook-refused"),
         ({"body": "{"}, 400, "webhook-malformed"),
         ({"body": "/w==", "isBase64Encoded": True}, 400, "webhook-malformed"),
-        ({"body": " " * 300_000}, 413, "webhook-too-large"),
+        ({"body": " " * 5_000_000}, 400, "webhook-malformed"),
+        ({"body": "\ud800"}, 400, "webhook-malformed"),
+        ({"body": "\ud800", "isBase64Encoded": True}, 400, "webhook-malformed"),
+        ({"body": None}, 400, "webhook-malformed"),
+        ({"body": "[" * 200_000}, 400, "webhook-malformed"),
+        ({"body": f'{{"EventType": {"9" * 9_000}}}'}, 400, "webhook-malformed"),
     ],
-    ids=["stranger", "malformed", "not_text", "flood"],
+    ids=["stranger", "malformed", "not_text", "flood", "half_pair", "not_base64", "empty", "deep", "digits"],
 )
 def test_webhook_that_is_refused(
     functions: Functions, practice: Practice, change: dict[str, Any], status: int, slug: str

@@ -50,10 +50,10 @@ as $$
     from partner_users u join organizations o on o.id = u.organization_id where u.identity_sub = identity
 $$;
 create function calendar_of(hash text)
-    returns table (user_id uuid, role text, organization_id uuid)
+    returns table (user_id uuid, organization_id uuid)
     language sql stable security definer set search_path = public, pg_temp
 as $$
-    select u.id, u.role, u.organization_id from calendar_tokens c
+    select u.id, u.organization_id from calendar_tokens c
     join partner_users u on u.id = c.user_id and u.organization_id = c.organization_id
     join organizations o on o.id = u.organization_id and o.active
     where c.token_hash = hash
@@ -71,7 +71,7 @@ grant select (id, name, active) on organizations to moonlit_partner;
 grant select (id, organization_id, name, role) on partner_users to moonlit_partner;
 grant select (id, name) on providers, services to moonlit_partner;
 grant select (singleton, timezone, settings) on practice_settings to moonlit_partner;
-grant select (id, account_id, sync_type, state, phase, error, started_at, finished_at) on sync_runs to moonlit_partner;
+grant select (id, night_id) on sync_runs to moonlit_partner;
 grant select, insert, update, delete on calendar_tokens to moonlit_partner;
 grant insert on audit_log to moonlit_partner;
 revoke update, delete on audit_log from moonlit_app;
@@ -217,6 +217,8 @@ def upgrade() -> None:
     op.add_column("ehr_accounts", sa.Column("feed_subscribed_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("ehr_accounts", sa.Column("feed_lease_until", sa.DateTime(timezone=True), nullable=True))
     op.add_column("ehr_accounts", sa.Column("feed_read_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("webhook_events", sa.Column("attempts", sa.Integer(), server_default="0", nullable=False))
+    op.add_column("webhook_events", sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column(
         "ehr_appointments", sa.Column("insurance", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
     )

@@ -18,11 +18,11 @@ from moonlit.ehr.athena_calls import (
     joined,
     padded_days,
     refusal_code,
-    says_yes,
     within,
     written_row,
 )
 from moonlit.ehr.athena_details import Details
+from moonlit.ehr.athena_feed import Feed
 from moonlit.ehr.athena_patients import Patients
 from moonlit.ehr.athena_practice import Catalog, QuotaWatch
 from moonlit.ehr.athena_rows import day_text, is_slot, visit_of
@@ -31,6 +31,7 @@ from moonlit.ehr.athena_token import TokenEndpoint
 from moonlit.ehr.http import EhrHttp, Tokens, open_client, unlimited
 from moonlit.ehr.port import (
     Budget,
+    Changes,
     ClientDetails,
     EhrOutcomeUnknown,
     EhrRefused,
@@ -45,11 +46,9 @@ from moonlit.ehr.port import (
 )
 
 _BOOKED = "appointments/booked/multipledepartment"
-_CHANGED = "appointments/changed"
 _DAY = timedelta(days=1)
 # A change is asked for by its own day, but the vendor wants days of visits too: wide enough for any that matters.
 _OLDEST, _FARTHEST = timedelta(days=400), timedelta(days=800)
-_TAKE_ROWS = "500"
 _CANCELLED = "x"
 
 
@@ -103,6 +102,7 @@ class Athena:
         self._patients = Patients(self._calls, self._catalog)
         self._details = Details(self._calls, self._patients)
         self._slots = Slots(self._calls, self._catalog, zone)
+        self._feed = Feed(self._calls, self._catalog)
         self._zone = zone
 
     def close(self) -> None:
@@ -127,26 +127,13 @@ class Athena:
         """Return nothing: only slots that nobody has booked can be deleted; a visit is cancelled, and stays."""
         return Page((), is_last=True)
 
-    def take_changes(self, lane: Lane) -> Page:
-        """Return changed visits that nobody has been given yet, which the vendor will not give out again.
-
-        Store the page durably, then ask again, until it is the last: rows leave the list as they are read, so there
-        are no pages to count. One reader at a time, after `ensure_subscribed`.
-
-        Raises:
-            EhrRefused: `not_granted`: nothing is subscribed to.
-            EhrOutcomeUnknown: A page may be lost; `changed_since` tells what was on it.
-        """
-        rows = self._calls.taken(_CHANGED, "appointments", lane, {"limit": _TAKE_ROWS, **WITH_PATIENT})
-        visits, unreadable = self._readable(rows, lane)
-        return Page(visits, not rows, unreadable)
+    def take_changes(self, lane: Lane) -> Changes:
+        """Return changes that nobody has been given yet; see `Feed.take`."""
+        return self._feed.take(lane)
 
     def ensure_subscribed(self, lane: Lane) -> None:
-        """Subscribe to every change of every department, unless that is so; it takes effect minutes later."""
-        if self._calls.object(f"{_CHANGED}/subscription", lane).get("status") == "ACTIVE":
-            return
-        if not says_yes(self._calls.send("POST", f"{_CHANGED}/subscription", lane, {}, forbidden="not_granted")):
-            raise EhrRefused("not_done")
+        """Subscribe to every change of every department, unless that is so; see `Feed.ensure_subscribed`."""
+        self._feed.ensure_subscribed(lane)
 
     def visits_of_practitioner(self, practitioner_id: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
         """Return a practitioner's visits on the practice's days `first` to `last`.

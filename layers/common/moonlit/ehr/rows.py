@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from moonlit.ehr.port import ClientDetails
+from moonlit.ehr.port import ClientDetails, EhrRefused
 
 _PHONE_DIGITS = 10  # Numbers are American; the country code comes and goes.
+_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+_DEEPEST = 50  # Levels of a vendor's JSON, which has five or six; PostgreSQL gives up at some thousands.
 
 
 class VendorRow(BaseModel):
@@ -79,6 +82,35 @@ def refuse_unstorable(row: Mapping[str, Any]) -> None:
     text.encode()
     if "\\u0000" in text:
         raise ValueError
+
+
+def storable_id(text: str) -> str | None:
+    """Return a vendor's id if it looks like one, None for anything else: it goes into logs, URLs and the database."""
+    return text if _ID.fullmatch(text) else None
+
+
+def json_of(body: bytes) -> Any:
+    """Return the JSON that a webhook sent.
+
+    Raises:
+        EhrRefused: `unreadable`: it is none, or nested deeper than anything that makes sense.
+    """
+    try:
+        said = json.loads(body)
+    except (ValueError, RecursionError):  # Also a number of thousands of digits.
+        raise EhrRefused("unreadable") from None
+    level, depth = [said], 0
+    while level := [child for node in level for child in _children(node)]:
+        depth += 1
+        if depth > _DEEPEST:
+            raise EhrRefused("unreadable")
+    return said
+
+
+def _children(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
 
 
 def hash_of(seen: Mapping[str, Any]) -> str:

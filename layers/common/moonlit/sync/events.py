@@ -1,15 +1,54 @@
-"""Webhook events as they came, byte by byte, and what became of each."""
+"""What EHRs told us, as it came, byte by byte, and what became of each."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from moonlit.db.tables import webhook_events
+
+INTAKEQ = "intakeq"
+ATHENA = "athena"  # One notification of a delivery.
+ATHENA_DELIVERY = "athena_delivery"  # The delivery itself, kept once however many notifications are in it.
+ATHENA_FEED = "athena_feed"  # One row of the feed of changes.
+
+UNTAKEN_AFTER = timedelta(minutes=5)
+# After a failure the queue tries four times more, within twelve minutes; only then it is the sweeper's turn. The pause
+# doubles with each turn: 32 minutes after the first failure, then 52, 92 and so on, for about a day.
+_TRIES_OF_A_TURN = 6
+_MOST_TRIES = 6 * _TRIES_OF_A_TURN
+_PAUSE = f"interval '20 minutes' * power(2, attempts / {_TRIES_OF_A_TURN})"
+_MOST_AT_ONCE = 500  # Of a sweep; the next one has the next.
+
+# What another try cannot help: the body was cut off, or is about somebody else's practice.
+TOO_LARGE, UNKNOWN_PRACTICE = "too_large", "unknown_practice"
+UNKNOWN_KIND, UNREADABLE = "unknown_kind", "unreadable"
+
+# The event type of a row of the feed that was in the mirror before anybody heard of it; the others have to be read.
+MIRRORED = "visit"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to store.
+
+    Attributes:
+        key: The same key of the same source is the same event.
+        error: Why it goes no further, where it does not.
+    """
+
+    source: str
+    key: str
+    body: bytes
+    state: str = "received"
+    event_type: str | None = None
+    external_id: str | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +59,8 @@ class StoredEvent:
     source: str
     body: bytes
     state: str
+    event_type: str | None
+    external_id: str | None
     received_at: datetime
 
 
@@ -29,26 +70,33 @@ class Events:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def add(
-        self, source: str, content_hash: str, body: bytes, now: datetime, *, state: str = "received",
-        event_type: str | None = None, external_id: str | None = None,
-    ) -> tuple[UUID, str]:  # fmt: skip
-        """Store an event, unless the same bytes are there already; return its id and the state it is in."""
+    def add(self, event: NewEvent, now: datetime, *, again: bool = False) -> tuple[UUID, str]:
+        """Store an event, unless it is there already; return its id and the state it is in.
+
+        Args:
+            event: The event.
+            now: The current instant.
+            again: One that is there already happened once more: it is as if it were new.
+        """
+        waits = event.state == "received"
         row = self._connection.execute(
             insert(webhook_events)
             .values(
                 id=uuid4(),
-                source=source,
-                content_hash=content_hash,
-                body=body,
-                event_type=event_type,
-                external_id=external_id,
-                state=state,
+                source=event.source,
+                content_hash=event.key,
+                body=event.body,
+                event_type=event.event_type,
+                external_id=event.external_id,
+                state=event.state,
+                error=event.error,
                 received_at=now,
+                next_try_at=now + UNTAKEN_AFTER if waits else None,
             )
             .on_conflict_do_update(
                 index_elements=["source", "content_hash"],
-                set_={"source": source},  # Changes nothing, but lets the row that is there be returned.
+                # The source changes nothing, but lets the row that is there be returned.
+                set_={"source": event.source} if not again else _as_new(event.state, now),
             )
             .returning(webhook_events.c.id, webhook_events.c.state)
         ).one()
@@ -57,9 +105,7 @@ class Events:
     def unsettled(self, event_id: UUID) -> StoredEvent | None:
         """Return the event if it is still to be applied."""
         columns = (webhook_events.c[name] for name in StoredEvent.__dataclass_fields__)
-        query = sa.select(*columns).where(
-            webhook_events.c.id == event_id, webhook_events.c.state.in_(("received", "failed"))
-        )
+        query = sa.select(*columns).where(webhook_events.c.id == event_id, _UNSETTLED)
         row = self._connection.execute(query).one_or_none()
         return None if row is None else StoredEvent(**row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for a row's mapping.
 
@@ -72,11 +118,54 @@ class Events:
             .values(state=state, error=error, applied_at=applied_at)
         )
 
-    def stuck(self, received_from: datetime, received_before: datetime) -> list[UUID]:
-        """Return the events of that time which nobody has looked at, the oldest first."""
-        query = sa.select(webhook_events.c.id).where(
-            webhook_events.c.state == "received",
-            webhook_events.c.received_at >= received_from,
-            webhook_events.c.received_at < received_before,
-        )
-        return list(self._connection.execute(query.order_by(webhook_events.c.received_at)).scalars())
+    def fail(self, event_id: UUID, error: str | None, now: datetime) -> None:
+        """Note that the event could not be applied, unless another worker has settled it meanwhile."""
+        self._connection.execute(_FAIL, {"id": event_id, "error": error, "now": now})
+
+    def take_stuck(self, now: datetime) -> list[UUID]:
+        """Return the events whose next try is due, the oldest first, as tried now: they are about to be sent again."""
+        rows = self._connection.execute(_TAKE_STUCK, {"now": now}).all()
+        return [row.id for row in sorted(rows, key=lambda row: (row.received_at, row.id))]
+
+    def reopen(
+        self, first: datetime, last: datetime, now: datetime, *, source: str | None, states: Collection[str]
+    ) -> Sequence[UUID]:
+        """Make the events that came in [first, last) as if they were new, and return them, the oldest first."""
+        chosen = [
+            webhook_events.c.received_at >= first,
+            webhook_events.c.received_at < last,
+            webhook_events.c.state.in_(states),
+            webhook_events.c.error.is_distinct_from(TOO_LARGE),
+            webhook_events.c.error.is_distinct_from(UNKNOWN_PRACTICE),
+            *([webhook_events.c.source == source] if source else []),
+        ]
+        reopened = self._connection.execute(
+            sa.update(webhook_events)
+            .where(*chosen)
+            .values(_as_new("received", now))
+            .returning(webhook_events.c.id, webhook_events.c.received_at)
+        ).all()
+        return [row.id for row in sorted(reopened, key=lambda row: (row.received_at, row.id))]
+
+
+def _as_new(state: str, now: datetime) -> dict[str, object]:
+    next_try_at = now + UNTAKEN_AFTER if state == "received" else None
+    return {"state": state, "error": None, "attempts": 0, "next_try_at": next_try_at}
+
+
+_UNSETTLED = webhook_events.c.state.in_(("received", "failed"))
+
+_FAIL = sa.text(f"""
+    update webhook_events set state = 'failed', error = :error, attempts = attempts + 1,
+        next_try_at = cast(:now as timestamptz) + {_PAUSE}
+    where id = :id and state in ('received', 'failed')
+""")
+
+_TAKE_STUCK = sa.text(f"""
+    update webhook_events set attempts = attempts + 1, next_try_at = cast(:now as timestamptz) + {_PAUSE}
+    where id in (
+        select id from webhook_events
+        where state in ('received', 'failed') and next_try_at <= :now and attempts < {_MOST_TRIES}
+        order by received_at limit {_MOST_AT_ONCE} for update skip locked)
+    returning id, received_at
+""")

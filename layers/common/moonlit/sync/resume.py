@@ -15,8 +15,6 @@ from moonlit.sync.runs import Runs
 
 UNSENT_AFTER = timedelta(minutes=2)
 STANDING_AFTER = timedelta(minutes=20)  # Longer than a message is delayed and than a function runs.
-EVENT_AFTER = timedelta(minutes=5)
-EVENT_UNTIL = timedelta(minutes=15)  # What nobody has taken after so many messages is left to the next pull.
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ def resume_stuck(begin: Begin, clock: Clock, queues: SyncQueues) -> dict[str, in
     with begin() as connection:
         pulls = Runs(connection).take_stuck(now - STANDING_AFTER, now)
         parts = Logs(connection).stuck(now - UNSENT_AFTER, now - STANDING_AFTER)
-        events = Events(connection).stuck(now - EVENT_UNTIL, now - EVENT_AFTER)
+        events = Events(connection).take_stuck(now)
     queues.pull.send([{"runId": str(run_id)} for run_id in pulls])
     queues.event.send([{"eventId": str(event_id)} for event_id in events])
     FanOut(begin, clock, queues.sync).send(parts)

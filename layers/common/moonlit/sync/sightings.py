@@ -18,6 +18,12 @@ _SEEN = sa.text("""
     where account_id = :account_id and external_id = any(:external_ids) and not deleted_in_ehr and seen_at < :now
 """).bindparams(sa.bindparam("external_ids", type_=sa.ARRAY(sa.Text)))
 
+_STANDING = sa.text("""
+    select external_id from ehr_appointments
+    where account_id = :account_id and external_id = any(:external_ids) and not deleted_in_ehr
+        and status in ('scheduled', 'confirmed') and moved_to is null
+""").bindparams(sa.bindparam("external_ids", type_=sa.ARRAY(sa.Text)))
+
 # A row that stands was shown by a page of this round. One that is gone already was taken off by a webhook meanwhile;
 # what the sweep before this round took off has the instant at which the round began.
 _DISAPPEARED = sa.text("""
@@ -52,6 +58,10 @@ class Sightings:
     def seen(self, external_ids: Collection[str], now: datetime) -> None:
         """Note that the EHR shows these rows, changed or not."""
         self._execute(_SEEN, external_ids=list(external_ids), now=now)
+
+    def standing(self, external_ids: Collection[str]) -> set[str]:
+        """Return which of these are visits that stand, as far as we know."""
+        return set(self._execute(_STANDING, external_ids=list(external_ids)).scalars())
 
     def any_disappeared(self, external_ids: Collection[str], since: datetime) -> bool:
         """Return whether any of these rows, which are deleted now, was still there at `since`, or seen after it."""

@@ -6,15 +6,21 @@ from functools import cache
 
 from moonlit import wiring
 from moonlit.queues import SqsQueue
-from moonlit.settings import QueueSettings, intakeq_secret, load
+from moonlit.settings import QueueSettings, athena_secret, intakeq_secret, load
+from moonlit.sync.applying import Applier
 from moonlit.sync.fan_out import FanOut
+from moonlit.sync.feed import FeedReader
 from moonlit.sync.nightly import Nightly
 from moonlit.sync.nights import Nights
 from moonlit.sync.organizations import Organizations
 from moonlit.sync.pull import Meter, Puller
+from moonlit.sync.refreshes import Refreshes
+from moonlit.sync.replay import Replayer
 from moonlit.sync.resume import SyncQueues
+from moonlit.sync.run_now import RunNow
 from moonlit.sync.runs import Runs
-from moonlit.sync.webhook import Applier, Receiver
+from moonlit.sync.single import SinglePatient
+from moonlit.sync.webhook import AthenaReceiver, Inbox, Receiver
 
 
 @cache
@@ -43,6 +49,11 @@ def nightly(system: str) -> Nightly:
     return Nightly(system, puller, FanOut(begin, clock, queue("sync_url")), queue("pull_url"))
 
 
+def run_now() -> RunNow:
+    """Return what opens the runs that people start."""
+    return RunNow(wiring.begin(), wiring.clock(), lambda: queue("pull_url"))
+
+
 def nights() -> Nights:
     """Return the nightly syncs of all accounts."""
     return Nights(wiring.begin(), nightly)
@@ -54,18 +65,58 @@ def organizations() -> Organizations:
     return Organizations(wiring.begin(), wiring.clock(), wiring.deadline.seconds_left)
 
 
+def _inbox() -> Inbox:
+    return Inbox(wiring.begin(), wiring.clock(), queue("event_url"))
+
+
 def receiver() -> Receiver:
-    """Return what takes webhooks in, with the secrets that are valid now."""
-    return Receiver(wiring.begin(), wiring.clock(), queue("event_url"), intakeq_secret().webhook_secrets)
+    """Return what takes IntakeQ's webhooks in, with the secrets that are valid now."""
+    kept = intakeq_secret()
+    return Receiver(_inbox(), kept.webhook_secrets, kept.practice_id)
+
+
+def athena_receiver() -> AthenaReceiver:
+    """Return what takes athenahealth's webhooks in, with the secrets that are valid now."""
+    kept = athena_secret()
+    return AthenaReceiver(_inbox(), kept.webhook_secrets, kept.practice_id)
 
 
 @cache
 def applier() -> Applier:
     """Return what applies stored webhook events."""
-    return Applier(wiring.begin(), wiring.clock())
+    return Applier(
+        wiring.begin(), wiring.clock(), wiring.ehr_of, lambda body: athena_receiver().take_apart(body)
+    )  # fmt: skip
+
+
+def replayer() -> Replayer:
+    """Return what sends stored webhook events to their queue again."""
+    return Replayer(wiring.begin(), wiring.clock(), queue("event_url"))
+
+
+def feed_reader() -> FeedReader:
+    """Return what reads the EHRs' feeds of changes."""
+    return FeedReader(
+        wiring.begin(), wiring.clock(), wiring.ehr_of, queue("event_url"), wiring.deadline.seconds_left
+    )  # fmt: skip
 
 
 @cache
 def queues() -> SyncQueues:
     """Return every queue of the sync, for the sweeper."""
     return SyncQueues(queue("pull_url"), queue("sync_url"), queue("event_url"))
+
+
+def refreshes() -> Refreshes:
+    """Return what brings organizations up to date when somebody asks."""
+    return Refreshes(wiring.begin(), wiring.clock(), queue("pull_url"))
+
+
+def single_patient() -> SinglePatient:
+    """Return what brings one patient up to date at once."""
+    from moonlit.ehr.budget import DatabaseBudget
+
+    begin, clock = wiring.begin(), wiring.clock()
+    return SinglePatient(
+        begin, clock, wiring.ehr_with, lambda account_id: DatabaseBudget(begin, account_id, clock)
+    )

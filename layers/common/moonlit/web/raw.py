@@ -11,9 +11,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 def raw_body(event: APIGatewayProxyEventV2) -> bytes:
     """Return the body's bytes, empty when there is none. API Gateway sends what is not text in base64."""
     body = event.get("body") or ""
+    plain = body.encode(errors="surrogatepass")  # Half a surrogate pair is no text, and must not stop us here.
     if not event.get("isBase64Encoded"):
-        return body.encode()
+        return plain
     try:
-        return base64.b64decode(body, validate=True)
+        return base64.b64decode(plain, validate=True)
     except binascii.Error:
-        return body.encode()
+        return plain

@@ -96,6 +96,8 @@ ehr_appointments = sa.Table(
     # The vendor's id of the place, and the id that a reschedule gave the visit in place of this one.
     text("location_id", nullable=True),
     text("moved_to", nullable=True),
+    # What the row's free fields say of the client's insurance; null for most.
+    sa.Column("insurance", JSONB, nullable=True),
     flag("deleted_in_ehr"),
     instant("modified_at"),
     text("content_hash"),
@@ -107,6 +109,8 @@ ehr_appointments = sa.Table(
     sa.Index("ix_ehr_appointments_patient_id", "patient_id"),
     sa.Index("ix_ehr_appointments_moved", "account_id", "external_id",
              postgresql_where=sa.text("moved_to is not null")),
+    sa.Index("ix_ehr_appointments_insurance", "account_id", "client_id",
+             postgresql_where=sa.text("insurance is not null")),
     sa.Index("ix_ehr_appointments_busy", "span", postgresql_using="gist",
              postgresql_where=sa.text("status in ('scheduled', 'confirmed') and not deleted_in_ehr")),
 )  # fmt: skip
@@ -163,6 +167,8 @@ webhook_events = sa.Table(
     text("error", nullable=True),
     instant("received_at"),
     instant("applied_at", nullable=True),
+    count("attempts"),  # How often it failed, or was sent again because nobody had taken it.
+    instant("next_try_at", nullable=True),  # When the sweeper sends it again unless it is settled by then.
     one_of("state", "received", "applied", "ignored", "malformed", "failed"),
     sa.UniqueConstraint("source", "content_hash"),
     sa.Index("ix_webhook_events_unsettled", "received_at",
