@@ -1,4 +1,4 @@
-"""What every test may lean on: a real PostgreSQL, migrated once and cloned for each test that asks."""
+"""What every test may lean on: a real PostgreSQL, migrated once, and an empty database for each test that asks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from sqlalchemy.engine import make_url
 
 from local.postgres import Server
 from moonlit.db.engine import Begin, beginner, connect
+from tests.databases import Databases
 
 ROOT = Path(__file__).parents[1]
 
@@ -62,17 +62,21 @@ def postgres() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture
-def database_url(postgres: Server) -> Iterator[str]:
-    """Yield the owner's URL of a fresh, migrated, empty database."""
-    name = f"test_{uuid4().hex}"
+@pytest.fixture(scope="session")
+def databases(postgres: Server) -> Iterator[Databases]:
+    """Yield the databases that tests borrow, clones of `template_moonlit`."""
     owner = sa.create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
     with owner.connect() as connection:
-        connection.exec_driver_sql(f"create database {name} template template_moonlit strategy file_copy")
-    yield postgres.url(name)
-    with owner.connect() as connection:
-        connection.exec_driver_sql(f"drop database {name} with (force)")
+        yield Databases(postgres, connection)
     owner.dispose()
+
+
+@pytest.fixture
+def database_url(postgres: Server, databases: Databases) -> Iterator[str]:
+    """Yield the owner's URL of a migrated, empty database."""
+    name = databases.take()
+    yield postgres.url(name)
+    databases.give_back(name)
 
 
 @pytest.fixture
@@ -89,15 +93,20 @@ def begin(engine: sa.Engine) -> Begin:
     return beginner(engine)
 
 
+@pytest.fixture(scope="session")
+def app_password(postgres: Server) -> str:
+    """Let the functions' own role `moonlit_app` sign in, and return its password."""
+    password = "for-tests-only"
+    owner = sa.create_engine(postgres.url(), isolation_level="AUTOCOMMIT")
+    with owner.connect() as connection:
+        connection.exec_driver_sql(f"alter role moonlit_app login password '{password}'")
+    owner.dispose()
+    return password
+
+
 @pytest.fixture
-def app_url(database_url: str) -> str:
+def app_url(database_url: str, app_password: str) -> str:
     """Return the URL of the test's database for the functions' own login, `moonlit_app`."""
-    engine = sa.create_engine(database_url)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("alter role moonlit_app login password 'for-tests-only'")
-    engine.dispose()
     return (
-        make_url(database_url)
-        .set(username="moonlit_app", password="for-tests-only")
-        .render_as_string(hide_password=False)
+        make_url(database_url).set(username="moonlit_app", password=app_password).render_as_string(hide_password=False)
     )
