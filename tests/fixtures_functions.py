@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from types import ModuleType
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -21,17 +22,20 @@ from sqlalchemy.engine import make_url
 
 from local.host.template import Template
 from moonlit import settings, wiring
+from moonlit.db import tables as t
 from moonlit.db.engine import Begin, connect
-from moonlit.ehr import intakeq
+from moonlit.ehr import athena, intakeq
 from moonlit.partners import wiring as partners
 from moonlit.queues import SqsQueue
 from moonlit.sync import wiring as sync
 from tests.conftest import ROOT, function_module
+from tests.fixtures_athena import CLIENT_ID, CLIENT_SECRET, PRACTICE, AthenaServer
 from tests.fixtures_booking import load_practice, make_clinic
 from tests.fixtures_intakeq import KEY, IntakeqServer, MovableClock, StartIntakeq, make_account
 from tests.fixtures_sync import MemoryQueue
 
 WEBHOOK_SECRET = "the-secret-of-the-path"  # As in functions/webhook/events.
+SIGNING_SECRET = "made-up-secret-of-webhooks"  # What the signature there is made with.
 TOKEN_KEY = "0123456789abcdef0123456789abcdef"
 QUEUES = ("EventQueue", "PullQueue", "SyncQueue")
 _CACHED = (
@@ -92,6 +96,7 @@ class Functions:
     begin: Begin
     clock: MovableClock
     intakeq: IntakeqServer
+    parameters: dict[str, str] = field(default_factory=dict)
     queues: dict[str, MemoryQueue] = field(default_factory=lambda: {name: MemoryQueue() for name in QUEUES})
 
     def call(self, name: str, event: Mapping[str, Any]) -> Any:
@@ -103,6 +108,15 @@ class Functions:
                 patch.setenv(variable, value)
             forget()
             return loaded(name).handler(dict(event), Context())
+
+    def connect_athena(self, server: AthenaServer) -> UUID:
+        """Give the practice an account at athenahealth, which this server plays, and return its id."""
+        self.template = read_template(self.parameters | {"AthenaBaseUrl": server.base_url})
+        account_id = uuid4()
+        with self.begin() as connection:
+            values = {"id": account_id, "system": "athena", "per_minute": 300}
+            connection.execute(sa.insert(t.ehr_accounts).values(**values))
+        return account_id
 
     def take(self, queue: str) -> dict[str, Any]:
         """Return the queue's messages as the event that SQS makes of them."""
@@ -117,10 +131,25 @@ class Functions:
             connection.execute(sa.text(statement), values)
 
 
+def read_template(parameters: Mapping[str, str]) -> Template:
+    """Return the template with queues that nobody serves."""
+    return Template.read(ROOT / "template.yaml", sqs_url="https://sqs.example.org", parameters=dict(parameters))
+
+
 def forget() -> None:
     """Empty what a process keeps between invocations."""
     for part in _CACHED:
         part.cache_clear()
+
+
+def partner_login(database_url: str) -> str:
+    """Let the login of partners sign in, and return its URL of the same database."""
+    engine = sa.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("alter role moonlit_partner login password 'for-tests-only'")
+    engine.dispose()
+    login = make_url(database_url).set(username="moonlit_partner", password="for-tests-only")
+    return login.render_as_string(hide_password=False)
 
 
 def stored_login(url: str) -> dict[str, Any]:
@@ -139,7 +168,6 @@ def stored_login(url: str) -> dict[str, Any]:
 def functions(
     database_url: str,
     app_url: str,
-    partner_url: str,
     begin: Begin,
     start_intakeq: StartIntakeq,
     monkeypatch: pytest.MonkeyPatch,
@@ -150,9 +178,15 @@ def functions(
     server = start_intakeq(make_account(), clock)
     secrets = {
         "database": stored_login(app_url),
-        "partner": stored_login(partner_url),
+        "partner": stored_login(partner_login(database_url)),
         "migration": stored_login(database_url),
         "intakeq": {"apiKey": KEY, "webhookSecrets": [WEBHOOK_SECRET]},
+        "athena": {
+            "clientId": CLIENT_ID,
+            "clientSecret": CLIENT_SECRET,
+            "practiceId": PRACTICE,
+            "webhookSecrets": [SIGNING_SECRET],
+        },
         "token": {"key": TOKEN_KEY},
     }
     given = {
@@ -160,11 +194,11 @@ def functions(
         "PartnerDatabaseSecretArn": "partner",
         "MigrationSecretArn": "migration",
         "IntakeqSecretArn": "intakeq",
+        "AthenaSecretArn": "athena",
         "TokenSecretArn": "token",
         "IntakeqBaseUrl": server.base_url,
     }
-    template = Template.read(ROOT / "template.yaml", sqs_url="https://sqs.example.org", parameters=given)
-    wired = Functions(template, begin, clock, server)
+    wired = Functions(read_template(given), begin, clock, server, given)
 
     def send(queue: SqsQueue, messages: Sequence[Mapping[str, Any]], delay_seconds: int = 0) -> None:
         wired.queues[queue.url.rsplit("/", 1)[-1]].send(messages, delay_seconds)
@@ -181,10 +215,13 @@ def functions(
 
 def _close_in_the_end(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every connection that a function opens closed with the test: a real process just ends."""
-    real_open = intakeq.open_account
+    for vendor in (intakeq, athena):
+        real_open = vendor.open_account
 
-    def open_account(*arguments: Any, **options: Any) -> intakeq.Intakeq:
-        return opened.enter_context(closing(real_open(*arguments, **options)))
+        def open_account(*arguments: Any, real_open: Any = real_open, **options: Any) -> Any:
+            return opened.enter_context(closing(real_open(*arguments, **options)))
+
+        monkeypatch.setattr(vendor, "open_account", open_account)
 
     def open_engine(url: str, *, tls: bool) -> sa.Engine:
         assert tls == ("DATABASE_URL" not in os.environ)  # The test's own server speaks plain text.
@@ -192,7 +229,6 @@ def _close_in_the_end(opened: ExitStack, monkeypatch: pytest.MonkeyPatch) -> Non
         opened.callback(engine.dispose)
         return engine
 
-    monkeypatch.setattr(intakeq, "open_account", open_account)
     monkeypatch.setattr(wiring, "connect", open_engine)
     monkeypatch.setattr(partners, "connect", open_engine)
     monkeypatch.setattr(settings, "database_tls", lambda: False)  # For migrate, which opens its own connection.
