@@ -6,6 +6,8 @@ handler lets out, because Lambda's runtime prints it.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -24,11 +26,20 @@ import stamina
 from moonlit.db import tables as t
 from moonlit.observability import logger
 from tests.fixtures_access import add_staff, as_user
+from tests.fixtures_athena import (
+    PATIENT,
+    AthenaServer,
+    StartAthena,
+    make_athena_account,
+    make_patient,
+    make_slot,
+    start_athena,
+)
 from tests.fixtures_booking import EMIL
-from tests.fixtures_functions import Functions, functions, sample
+from tests.fixtures_functions import SIGNING_SECRET, Functions, functions, sample
 from tests.fixtures_intakeq import NOON, make_visit, open_intakeq, start_intakeq
 
-__all__ = ["functions", "open_intakeq", "start_intakeq"]
+__all__ = ["functions", "open_intakeq", "start_athena", "start_intakeq"]
 
 PERSON = {
     "firstName": "Zyxwella",
@@ -382,6 +393,76 @@ def test_webhooks_good_and_bad(listener: Listener) -> None:
     assert listener.status("webhook", webhook(secret=quote("zq.canary@example.org"))) == 401
     assert listener.call("apply_event", listener.functions.take("EventQueue")) == {"batchItemFailures": []}
     assert "webhook_applied" in listener.lines()
+    listener.names_nobody()
+
+
+def athena_of_the_person(functions: Functions, start_athena: StartAthena) -> AthenaServer:
+    """Have the person as a patient here and at athenahealth, with a visit there that nobody has heard of."""
+    there = {"firstname": PERSON["firstName"], "lastname": PERSON["lastName"], "email": PERSON["email"]}
+    patient = make_patient(**there, dob="07/17/1971", mobilephone="8015550177")
+    server = start_athena(make_athena_account(patients=[patient], slots=[make_slot(1204881)]), functions.clock)
+    functions.connect_athena(server)
+    server.staff("book", appointmentid="1204881", patientid=PATIENT)
+    here = {"first_name": PERSON["firstName"], "last_name": PERSON["lastName"], "email": PERSON["email"]}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.patients).values(athena_patient_id=PATIENT, **here))
+    return server
+
+
+def delivery(body: str | None = None, signature: str | None = None) -> dict[str, Any]:
+    """Return a delivery of athenahealth, signed whatever its body is."""
+    event = sample("webhook/athena")
+    if body is not None:
+        event["body"] = body
+        digest = hmac.new(SIGNING_SECRET.encode(), body.encode(), hashlib.sha256).hexdigest()
+        event["headers"]["x-hub-signature"] = f"sha256={digest}"
+    if signature is not None:
+        event["headers"]["x-hub-signature"] = signature
+    return event
+
+
+def test_deliveries_good_and_bad_and_a_replay(listener: Listener, start_athena: StartAthena) -> None:
+    server = athena_of_the_person(listener.functions, start_athena)
+    wrong = {"resourceType": "Bundle", "type": "history", "entry": [{"resource": PERSON}]}
+    assert listener.status("webhook", delivery()) == 200
+    assert listener.status("webhook", delivery('{"Zyxwella Quillfeather')) == 400
+    assert listener.status("webhook", delivery(json.dumps(wrong))) == 400
+    assert listener.status("webhook", delivery(signature="sha256=Zyxwella Quillfeather")) == 401
+    server.fail({"kind": "html", "times": None})
+    waiting = listener.functions.queues["EventQueue"].waiting.copy()
+    assert listener.call("apply_event", listener.functions.take("EventQueue"))["batchItemFailures"]
+    server.fail()
+    listener.functions.queues["EventQueue"].waiting += waiting
+    assert listener.call("apply_event", listener.functions.take("EventQueue")) == {"batchItemFailures": []}
+    assert {"record_failed", "webhook_applied"} <= set(listener.lines())
+    assert listener.functions.rows("select status from appointments") == [{"status": "confirmed"}]
+    span = {"from": (NOON - timedelta(days=1)).isoformat(), "to": (NOON + timedelta(days=1)).isoformat()}
+    assert listener.call("apply_event", {"replay": span})["events"] == 3
+    assert listener.call("apply_event", listener.functions.take("EventQueue")) == {"batchItemFailures": []}
+    assert listener.call("apply_event", {"replay": {**span, "source": "Zyxwella Quillfeather", **PERSON}}) is None
+    assert "events_replayed" in listener.lines()
+    listener.names_nobody()
+
+
+def test_the_feed_whatever_is_in_it(listener: Listener, start_athena: StartAthena) -> None:
+    server = athena_of_the_person(listener.functions, start_athena)
+    server.staff("update", appointmentid="1204881", departmentid="2")
+    server.staff("update", appointmentid="1204881", departmentid="99")
+    assert listener.call("sweeper", sample("sweeper/every_minute"))["feed_rows"] == 3
+    assert listener.call("apply_event", listener.functions.take("EventQueue")) == {"batchItemFailures": []}
+    forbid(listener.functions, "ehr_appointments", "external_id")
+    server.staff("update", appointmentid="1204881", departmentid="1")
+    listener.functions.clock.advance(minutes=1)
+    listener.call("sweeper", sample("sweeper/every_minute"))
+    forbid(listener.functions, "webhook_events", "external_id")
+    server.staff("cancel", appointmentid="1204881")
+    server.fail({"path": "/appointments/changed", "kind": "html_after"})
+    for _ in range(2):
+        listener.functions.clock.advance(minutes=1)
+        listener.call("sweeper", sample("sweeper/every_minute"))
+        server.staff("update", appointmentid="1204881", departmentid="2")
+    lines = set(listener.lines())
+    assert {"feed_row_unreadable", "feed_rows_unread", "feed_page_lost", "feed_failed", "webhook_applied"} <= lines
     listener.names_nobody()
 
 

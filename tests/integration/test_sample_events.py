@@ -174,6 +174,28 @@ def accepted_webhook(functions: Functions, answer: Any) -> None:
     assert functions.queues["EventQueue"].take() == [{"eventId": str(event["id"])}]
 
 
+def accepted_delivery(functions: Functions, answer: Any) -> None:
+    assert body(answer) == {}
+    found = functions.rows("select id, source, external_id, state from webhook_events order by source")
+    assert [(row["source"], row["external_id"], row["state"]) for row in found] == [
+        ("athena", "1204881", "received"), ("athena_delivery", None, "ignored"),
+    ]  # fmt: skip
+    assert functions.queues["EventQueue"].take() == [{"eventId": str(found[0]["id"])}]
+
+
+def an_applied_event(functions: Functions) -> None:
+    a_stored_event(functions)
+    functions.call("apply_event", functions.take("EventQueue"))
+    functions.execute("update webhook_events set state = 'applied'")
+
+
+def replayed(functions: Functions, answer: Any) -> None:
+    assert answer == {"events": 1}
+    (event,) = functions.rows("select id, state from webhook_events")
+    assert event["state"] == "received"
+    assert functions.queues["EventQueue"].take() == [{"eventId": str(event["id"])}]
+
+
 def a_stored_event(functions: Functions) -> None:
     """Store what the webhook's sample sends under the id that this sample names."""
     functions.call("webhook", sample("webhook/intakeq"))
@@ -282,6 +304,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/conflicts": an_admin_and_a_conflict,
     "admin/reschedule": a_visit,
     "apply_event/event": a_stored_event,
+    "apply_event/replay": an_applied_event,
     "book/drop_hold": a_hold,
     "sweeper/every_minute": leftovers,
     "sync_cron/by_hand": quick_workers,
@@ -295,6 +318,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/conflicts": conflicts,
     "admin/reschedule": moved,
     "apply_event/event": applied_event,
+    "apply_event/replay": replayed,
     "availability/availability": availability,
     "availability/docs": page,
     "availability/eligibility": eligibility,
@@ -316,6 +340,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "sync_cron/go_on": continued_run,
     "sync_cron/schedule": opened_run,
     "sync_org/part": applied_part,
+    "webhook/athena": accepted_delivery,
     "webhook/intakeq": accepted_webhook,
 }
 

@@ -26,7 +26,7 @@ from moonlit.clock import Clock
 
 # The vendor tries for an hour; nobody who watches a simulator waits that long.
 TRIES = 4
-_PAUSE_SECONDS = 1.0
+PAUSE_SECONDS = 1.0
 _ANSWER_SECONDS = 2
 _TOPICS = {
     "ScheduleAppointment": "Appointment.schedule",
@@ -111,7 +111,7 @@ class Webhooks:
         digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/fhir+json", "X-Hub-Signature": f"sha256={digest}"}
         for attempt in range(TRIES):
-            await asyncio.sleep(attempt * _PAUSE_SECONDS)
+            await asyncio.sleep(attempt * PAUSE_SECONDS)
             try:
                 async with session.post(url, data=body, headers=headers) as answer:
                     delivery["status"] = answer.status

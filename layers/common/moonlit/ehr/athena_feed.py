@@ -34,7 +34,7 @@ class Feed:
         """Take the first page, which is the last when it is empty: rows leave the list, so no pages are counted."""
         rows = self._calls.taken(_CHANGED, "appointments", lane, {"limit": _TAKE_ROWS, **WITH_PATIENT})
         practice = self._practice(rows, lane)
-        return Changes([_changed(row, practice) for row in rows], not rows)
+        return Changes([changed_row(row, practice) for row in rows], not rows)
 
     def _practice(self, rows: Sequence[Any], lane: Lane) -> Practice | None:
         """Return what it takes to read the rows; None when that fails, since the rows are taken and must be kept."""
@@ -48,7 +48,8 @@ class Feed:
             return None
 
 
-def _changed(row: Any, practice: Practice | None) -> ChangedRow:
+def changed_row(row: Any, practice: Practice | None) -> ChangedRow:
+    """Read a row; without a practice there is nothing to read it with."""
     external_id = storable_id(id_of(row))
     if is_slot(row):
         return ChangedRow(row, external_id, "slot")
