@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -15,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from local.running import StackNotStarted, running_stack
-from tests.e2e.site import call
+from tests.e2e.site import call, until
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.stack
@@ -39,6 +41,32 @@ def test_a_running_stack_answers_where_it_says(stack: dict[str, Any]) -> None:
         assert connection.scalar(sa.text("select count(*) from payers"))
     engine.dispose()
     assert stack["webhooks"]["intakeq"].startswith(stack["apiUrl"] + "/webhooks/intakeq/")
+
+
+def test_a_signed_webhook_finds_its_way_and_can_be_signed_by_hand(stack: dict[str, Any]) -> None:
+    url, secret = stack["webhooks"]["athena"], stack["webhookSecrets"]["athena"]
+    body = b'{"resourceType": "Bundle", "type": "history", "entry": [{"resource": {"resourceType": "SubscriptionStatus"}}]}'
+    signature = f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
+    assert call("POST", url, raw=body, headers={"X-Hub-Signature": signature}).status == 200
+    assert call("POST", url, raw=body + b" ", headers={"X-Hub-Signature": signature}).status == 401
+
+    simulator = f"{stack['simulators']['athena']}/_control"
+    call("POST", f"{simulator}/webhook", {"url": url, "secret": secret})
+    call("POST", f"{simulator}/staff", {"action": "update", "appointmentid": "1104880", "starttime": "08:45"})
+    engine = sa.create_engine(stack["databaseUrl"])
+    query = sa.text("select state from webhook_events where source = 'athena' and state not in ('received')")
+
+    def settled() -> str | None:
+        with engine.connect() as connection:
+            state: str | None = connection.scalar(query)
+            return state
+
+    assert until(settled, "the event is applied") in ("ignored", "applied")
+    with engine.connect() as connection:
+        mirrored = connection.scalars(sa.text("select external_id from ehr_appointments where raw ? 'appointmentid'"))
+        assert "1104880" in set(mirrored)
+    engine.dispose()
+    call("POST", f"{simulator}/webhook", {"url": None})
 
 
 def test_everyone_of_the_clinic_is_signed_in_and_may_what_their_role_may(stack: dict[str, Any]) -> None:
