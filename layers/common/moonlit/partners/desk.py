@@ -127,8 +127,9 @@ class Dashboard:
         Raises:
             NotFound: It is another's, or nobody's.
         """
-        if organization_id != actor.organization_id:
-            raise NotFound(f"organization {organization_id}")
+        with self._seen(actor) as (_, roster, _):
+            if not roster.is_house(organization_id):
+                raise NotFound(f"organization {organization_id}")
 
     def synced(self, actor: Actor, patient_id: UUID, done: Refreshed) -> PatientSynced:
         """Return what a refresh did; without consent its numbers alone.

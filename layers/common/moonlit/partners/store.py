@@ -45,6 +45,8 @@ _ROSTER = sa.text(f"""
     order by p.last_name, p.first_name, p.patient_id
 """).bindparams(sa.bindparam("after", type_=sa.Uuid), sa.bindparam("organization_id", type_=sa.Uuid))
 
+_HOUSE = sa.text("select 1 from organizations where id = :wanted and id = :organization_id")
+
 _PATIENT = sa.text(f"""
     select patient_id, first_name, last_name, synced_at, consent from partner_patients p
     where p.patient_id = :patient_id and p.{OURS}
@@ -115,6 +117,10 @@ class Roster:
             limit: How many at most.
         """
         return self._rows(_ROSTER, now=now, sought=sought, after=after, limit=limit)
+
+    def is_house(self, organization_id: UUID) -> bool:
+        """Return whether it is this organization's own id."""
+        return bool(self._rows(_HOUSE, wanted=organization_id))
 
     def patient(self, patient_id: UUID) -> Mapping[str, Any] | None:
         """Return a patient, None when they are not of this organization."""
