@@ -1,0 +1,116 @@
+"""What admins are told of nights: a summary each, and an alert when a night failed, erred too much or does not end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from moonlit.db import tables as t
+from moonlit.sync.report import report_nights
+from tests.fixtures_intakeq import NOON, make_account, make_visit
+from tests.fixtures_sync import Night, Practice, StartNight
+
+
+def told(practice: Practice) -> dict[str, Any]:
+    report_nights(practice.begin, practice.clock)
+    return {
+        row["kind"]: row["payload"] for row in practice.rows("select kind, payload from outbox order by created_at")
+    }
+
+
+@pytest.fixture
+def night(practice: Practice, start_night: StartNight) -> Night:
+    practice.patient("4821", practice.organization(), practice.organization())
+    return start_night(make_account(appointments=[make_visit(1, NOON + timedelta(days=1))]))
+
+
+def test_night_that_went_well_is_summed_up_once(practice: Practice, night: Night) -> None:
+    run_id = night.run()["runId"]
+    practice.clock.advance(minutes=1)
+    assert report_nights(practice.begin, practice.clock) == {"nights_told": 1}
+    assert report_nights(practice.begin, practice.clock) == {}
+    assert told(practice) == {
+        "night_summary": {
+            "nightId": run_id, "runIds": [run_id], "codes": [], "requestsUsed": 2, "organizations": 2, "patients": 2,
+            "counts": {"new": 2, "updated": 0, "unchanged": 0, "errors": 0},
+            "startedAt": "2027-03-10T19:00:00+00:00", "finishedAt": "2027-03-10T19:00:00+00:00",
+        }
+    }  # fmt: skip
+    practice.clock.advance(days=1)
+    night.run()
+    assert report_nights(practice.begin, practice.clock) == {"nights_told": 1}
+
+
+def test_night_that_is_not_over_is_not_told_until_it_takes_too_long(practice: Practice, night: Night) -> None:
+    practice.nightly(night.ehr, night.meter).start("automated_daily")  # Nobody takes the parts' messages.
+    practice.clock.advance(hours=11)
+    assert told(practice) == {}
+    practice.clock.advance(hours=2)
+    assert list(told(practice)) == ["staff_alert.night_not_over"]
+    practice.apply_all()
+    assert set(told(practice)) == {"staff_alert.night_not_over", "night_summary"}
+
+
+def test_failed_night_alerts_with_its_code(practice: Practice, night: Night) -> None:
+    night.server.fail({"kind": "error_before", "times": None})
+    night.run()
+    found = told(practice)
+    assert set(found) == {"night_summary", "staff_alert.night_failed"}
+    assert found["staff_alert.night_failed"]["codes"] == ["ehr_unavailable"]
+    assert found["staff_alert.night_failed"]["reason"] == "night_failed"
+
+
+def test_brake_alerts(practice: Practice, night: Night) -> None:
+    patient_id = practice.patient("77")
+    for number in range(100, 125):
+        practice.visit(patient_id, f"{number:024x}")
+    night.run()
+    practice.clock.advance(days=1)
+    with practice.begin() as connection:
+        connection.exec_driver_sql(
+            "update ehr_accounts set synced_through = null, window_first = null, window_last = null"
+        )
+        connection.exec_driver_sql(
+            "insert into ehr_appointments (account_id, external_id, span, status, modified_at, content_hash, raw, seen_at)"
+            " select account_id, external_id, tstzrange('2027-03-12', '2027-03-12 01:00'), 'confirmed', '2027-03-01', 'x', '{}',"
+            " '2027-03-01' from appointment_external_ids where external_id like '%000000000000000000000%' on conflict do nothing"
+        )
+    night.run()
+    assert told(practice)["staff_alert.night_failed"]["codes"] == ["brake"]
+
+
+@pytest.mark.parametrize(("errors", "alerts"), [(5, False), (6, True)])
+def test_more_than_five_in_a_hundred_errors_alert(practice: Practice, errors: int, *, alerts: bool) -> None:
+    run_id = practice.add(
+        t.sync_runs, account_id=practice.account_id, sync_type="automated_daily", state="partial", phase="pulled",
+        window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=NOON,
+    )  # fmt: skip
+    practice.add(
+        t.sync_logs, run_id=run_id, sync_type="automated_daily", status="partial", errors=errors, patients_total=100,
+        patients_processed=100, started_at=NOON, touched_at=NOON, completed_at=NOON,
+    )  # fmt: skip
+    assert ("staff_alert.night_errors" in told(practice)) is alerts
+
+
+def test_accounts_of_one_night_are_one_report_and_refreshes_are_none(practice: Practice) -> None:
+    night_id: UUID = uuid4()
+    accounts = [practice.account_id, practice.add(t.ehr_accounts, system="athena", per_minute=10)]
+    for account_id, finished_at in zip(accounts, (NOON, None), strict=True):
+        practice.add(
+            t.sync_runs, account_id=account_id, night_id=night_id, sync_type="automated_daily",
+            state="completed" if finished_at else "applying", phase="pulled", window_first=NOON.date(),
+            window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=finished_at, requests_used=3,
+        )  # fmt: skip
+    practice.add(
+        t.sync_runs, account_id=practice.account_id, sync_type="manual_org", state="failed", phase="pulled", error="brake",
+        window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=NOON,
+    )  # fmt: skip
+    assert told(practice) == {}
+    practice.rows(
+        "update sync_runs set finished_at = started_at, state = 'completed' where state = 'applying' returning 1"
+    )
+    assert told(practice)["night_summary"]["requestsUsed"] == 6
+    assert told(practice)["night_summary"]["nightId"] == str(night_id)
