@@ -1,133 +1,20 @@
-"""What the practice's own people do, signed in."""
+"""What the practice's own people do, signed in. The routes are in moonlit/admin, an area each."""
 
 from __future__ import annotations
 
-import hashlib
-from http import HTTPStatus
-from typing import Annotated, Any, Literal
-from uuid import UUID
+from typing import Any
 
-from aws_lambda_powertools.event_handler import Response
-from aws_lambda_powertools.event_handler.openapi.params import Body, Header, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.booking import listing
-from moonlit.booking.answers import (
-    AppointmentAnswer,
-    CancelBody,
-    IdempotencyKey,
-    StaffBookingBody,
-    StaffMoveBody,
-)
-from moonlit.booking.desk import Desk
-from moonlit.booking.listing import Filter, StaffAppointments
-from moonlit.booking.moving import Change
-from moonlit.booking.saga import Saga
-from moonlit.booking.wanted import Key
+from moonlit.admin import matching, runs, visits
 from moonlit.observability import logger
-from moonlit.sync import conflict_list
-from moonlit.sync.conflict_list import ConflictList
-from moonlit.web import auth
-from moonlit.web.http_api import HttpApi, answer
-from moonlit.web.models import Cursor, Day, Limit
-from moonlit.web.problems import responses
+from moonlit.web.http_api import HttpApi
 
 app = HttpApi()
-AppointmentId = Annotated[UUID, Path()]
-Status = Literal["pending", "scheduled", "confirmed", "cancelled", "declined", "no_show", "failed"]
-
-
-def desk() -> Desk:
-    """Return where visits are handled."""
-    return Desk(Saga(wiring.begin(), wiring.clock(), wiring.ehr_of, wiring.deadline.pause), wiring.token_key())
-
-
-@app.get(
-    "/admin/appointments",
-    responses=responses(401, 403, success={200: StaffAppointments}),
-    security=auth.SIGNED_IN,
-    tags=["Admin"],
-)
-def appointments(  # noqa: PLR0917  # Powertools passes them by name.
-    first: Annotated[Day | None, Query(alias="from")] = None,
-    last: Annotated[Day | None, Query(alias="to")] = None,
-    provider_id: Annotated[UUID | None, Query(alias="providerId")] = None,
-    patient_id: Annotated[UUID | None, Query(alias="patientId")] = None,
-    status: Annotated[Status | None, Query()] = None,
-    limit: Annotated[Limit, Query()] = 50,
-    cursor: Annotated[Cursor | None, Query()] = None,
-) -> Response[str]:
-    """List visits by their start; days are the practice's, and the stored status counts (none is `completed`)."""
-    auth.require(wiring.begin(), app.current_event, "admin")
-    wanted = Filter(first, last, provider_id, patient_id, status)
-    zone, now = wiring.practice_zone(), wiring.clock().now()
-    with wiring.begin()() as connection:
-        found = listing.page(connection, zone, now, wanted, limit=limit, after=cursor)
-    return answer(found)
-
-
-@app.post(
-    "/admin/appointments",
-    responses=responses(401, 403, 404, 409, success={201: AppointmentAnswer, 202: AppointmentAnswer}),
-    security=auth.SIGNED_IN,
-    tags=["Admin"],
-)
-def book(
-    body: Annotated[StaffBookingBody, Body()],
-    idempotency_key: Annotated[IdempotencyKey, Header(alias="Idempotency-Key")],
-) -> Response[str]:
-    """Book for a patient, also at short notice, and over the patient's other visits with a reason."""
-    staff = auth.require(wiring.begin(), app.current_event, "admin")
-    key = Key(idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
-    overrule = body.overrule.overrule(staff.user_id) if body.overrule else None
-    booked = desk().book(body.wanted(by_staff=True, overrule=overrule), key)
-    return _answered(booked, HTTPStatus.CREATED)
-
-
-@app.post(
-    "/admin/appointments/<appointment_id>/cancel",
-    responses=responses(401, 403, 404, 409, success={200: AppointmentAnswer}),
-    security=auth.SIGNED_IN,
-    tags=["Admin"],
-)
-def cancel(appointment_id: AppointmentId, body: Annotated[CancelBody | None, Body()] = None) -> Response[str]:
-    """Cancel a visit at any time; once more answers the same."""
-    auth.require(wiring.begin(), app.current_event, "admin")
-    return answer(desk().cancel(appointment_id, body.reason if body else None, by_staff=True))
-
-
-@app.post(
-    "/admin/appointments/<appointment_id>/reschedule",
-    responses=responses(401, 403, 404, 409, success={200: AppointmentAnswer, 202: AppointmentAnswer}),
-    security=auth.SIGNED_IN,
-    tags=["Admin"],
-)
-def reschedule(appointment_id: AppointmentId, body: Annotated[StaffMoveBody, Body()]) -> Response[str]:
-    """Move a visit at any time, to another provider too, and over the patient's other visits with a reason."""
-    staff = auth.require(wiring.begin(), app.current_event, "admin")
-    overrule = body.overrule.overrule(staff.user_id) if body.overrule else None
-    change = Change(appointment_id, body.start, body.provider_id, by_staff=True, overrule=overrule)
-    return _answered(desk().move(change), HTTPStatus.OK)
-
-
-def _answered(visit: AppointmentAnswer, done: HTTPStatus) -> Response[str]:
-    return answer(visit, HTTPStatus.ACCEPTED if visit.status == "pending" else done)
-
-
-@app.get(
-    "/admin/conflicts",
-    responses=responses(401, 403, success={200: ConflictList}),
-    security=auth.SIGNED_IN,
-    tags=["Admin"],
-)
-def conflicts(limit: Annotated[Limit, Query()] = 50, cursor: Annotated[Cursor | None, Query()] = None) -> Response[str]:
-    """List the visits booked here that a row of the EHR lies over, until somebody settles them, oldest first."""
-    auth.require(wiring.begin(), app.current_event, "admin")
-    zone = wiring.practice_zone()
-    with wiring.begin()() as connection:
-        found = conflict_list.open_page(connection, zone, limit=limit, after=cursor)
-    return answer(found)
+app.include_router(visits.router)
+app.include_router(matching.router)
+app.include_router(runs.router)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -73,13 +73,13 @@ def test_the_document_says_which_routes_need_a_sign_in_and_how_they_refuse() -> 
 
 def handlers() -> Iterator[tuple[str, ast.FunctionDef]]:
     """Yield every function of the code that answers a route, with the route."""
-    for path in (ROOT / "functions").glob("*/app.py"):
+    for path in [*(ROOT / "functions").glob("*/app.py"), *(ROOT / "layers/common/moonlit").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
             for decorator in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
                 match decorator:
-                    case ast.Call(ast.Attribute(ast.Name("app"), method), [ast.Constant(str(route)), *_]) if (
-                        method in METHODS
-                    ):
+                    case ast.Call(
+                        ast.Attribute(ast.Name("app" | "router"), method), [ast.Constant(str(route)), *_]
+                    ) if method in METHODS:
                         yield f"{method.upper()} {shape(route)}", node  # type: ignore[misc]
 
 

@@ -12,15 +12,18 @@ import pytest
 from tests.conftest import ROOT
 
 APPS = sorted((ROOT / "functions").glob("*/app.py"))
+# Where a function's routes are too many for one file, an area of them each; they are held to the same.
+ROUTES = [path for path in (ROOT / "layers/common/moonlit").rglob("*.py") if "new_router()\n" in path.read_text()]
+THIN = [*APPS, *ROUTES]
 ALLOWED = {"moonlit", "aws_lambda_powertools", *sys.stdlib_module_names} - {"os", "time", "socket", "subprocess"}
 MORE = {"migrate": {"alembic"}}
 
 
 def name_of(path: Path) -> str:
-    return path.parent.name
+    return path.parent.name if path.stem == "app" else f"{path.parent.name}.{path.stem}"
 
 
-@pytest.mark.parametrize("path", APPS, ids=name_of)
+@pytest.mark.parametrize("path", THIN, ids=name_of)
 def test_a_function_imports_the_product_and_the_event_handler_only(path: Path) -> None:
     tree = ast.parse(path.read_text())
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -28,11 +31,23 @@ def test_a_function_imports_the_product_and_the_event_handler_only(path: Path) -
     assert {module.split(".")[0] for module in modules} <= ALLOWED | MORE.get(name_of(path), set())
 
 
-@pytest.mark.parametrize("path", APPS, ids=name_of)
+@pytest.mark.parametrize("path", THIN, ids=name_of)
 def test_a_function_has_no_try_and_reads_no_environment(path: Path) -> None:
     tree = ast.parse(path.read_text())
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Try)]
     assert "environ" not in path.read_text()
+
+
+@pytest.mark.parametrize("path", ROUTES, ids=name_of)
+def test_routes_beside_a_function_have_no_sql(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    assert not {module for module in modules if module.startswith(("sqlalchemy", "moonlit.db", "moonlit.settings"))}
+
+
+def test_the_areas_of_the_admin_are_found() -> None:
+    assert {"admin.visits", "admin.matching", "admin.runs"} <= set(map(name_of, ROUTES))
 
 
 @pytest.mark.parametrize("path", APPS, ids=name_of)

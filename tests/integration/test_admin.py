@@ -164,6 +164,7 @@ def test_a_strangers_row_over_a_visit_is_shown_in_the_practices_zone(functions: 
     assert UUID(item.pop("conflictId"))
     assert item == {
         "appointmentId": str(visit),
+        "patientId": str(functions.rows("select patient_id from appointments")[0]["patient_id"]),
         "system": "intakeq",
         "externalId": "stranger",
         "createdAt": "2027-03-10T12:00:00-07:00",
@@ -188,6 +189,25 @@ def test_pages_hold_every_open_conflict_once_oldest_first(functions: Functions, 
     )
     whole = ask(functions, asking(limit="5"))[1]
     assert (whole["items"], whole["nextCursor"]) == (seen, None)
+
+
+def test_who_was_shown_is_noted_for_each_look(functions: Functions, visit: UUID) -> None:
+    admin = add_staff(functions, "admin", ADMIN)
+    conflict(functions, visit, "row")
+    (patient,) = functions.rows("select id from patients")
+    assert ask(functions, asking())[0] == 200
+    assert ask(functions, as_user("admin/appointments", sub=ADMIN))[0] == 200
+    nobody = as_user("admin/appointments", sub=ADMIN) | {"queryStringParameters": {"to": "2020-01-01"}}
+    assert ask(functions, nobody)[0] == 200
+    looks = functions.rows("select actor_kind, actor_id, action, entity, patient_ids, request_id from audit_log")
+    assert {(look["actor_kind"], look["actor_id"], look["action"], look["request_id"]) for look in looks} == {
+        ("staff", admin, "read", "request")
+    }
+    assert sorted((look["entity"], look["patient_ids"]) for look in looks) == [
+        ("appointment", []),
+        ("appointment", [patient["id"]]),
+        ("schedule_conflict", [patient["id"]]),
+    ]
 
 
 # The year 1 in a zone ahead of UTC, which has no year 0.

@@ -64,7 +64,7 @@ def test_row_that_changes_its_client_is_matched_anew(practice: Practice) -> None
         mirror = Mirror(connection, practice.account_id)
         mirror.save([version(1, client_id="1")], NOON)
         (unmatched,) = mirror.unmatched(NOON, NOON + timedelta(days=1))
-        mirror.link([(unmatched, unmatched.candidates[0].patient_id)])
+        mirror.link([(unmatched, unmatched.candidates[0].patient_id)], NOON)
         assert mirror.patient_of(version(1).external_id)
         mirror.save([version(2, client_id="2")], NOON)
         assert mirror.patient_of(version(1).external_id) is None

@@ -32,6 +32,10 @@ class StaffAppointments(Model):
     items: list[StaffAppointment]
     next_cursor: str | None
 
+    def patient_ids(self) -> list[UUID]:
+        """Return the patients who are shown."""
+        return sorted({item.patient.id for item in self.items})
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:

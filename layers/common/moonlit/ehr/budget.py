@@ -72,6 +72,15 @@ class Usage:
             waits.append((midnight - now).total_seconds())
         return max(waits)
 
+    def left(self, lane: Lane) -> tuple[int, int | None]:
+        """Return how many requests `lane` has left of the minute and of the day, None without a daily cap.
+
+        It counts everything that is here; see `at`.
+        """
+        minute = _share(self.per_minute, _MINUTE_SHARE[lane]) - len(self.minute_hits)
+        day = None if self.per_day is None else max(0, _share(self.per_day, _DAY_SHARE[lane]) - self.day_used)
+        return max(0, minute), day
+
 
 def _share(limit: int, percent: int) -> int:
     return max(1, limit * percent // 100)

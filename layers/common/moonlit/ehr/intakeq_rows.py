@@ -5,12 +5,13 @@ Tolerant of the forms that one field comes in, strict about what a visit cannot 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from pydantic import AliasChoices, Field, TypeAdapter, ValidationError
 
+from moonlit.ehr.insurance_fields import insurance_in
 from moonlit.ehr.port import ClientDetails, EhrRefused, EhrVisit
 from moonlit.ehr.rows import PersonRow, VendorRow, hash_of, name_key, refuse_unstorable
 from moonlit.observability import logger
@@ -131,6 +132,7 @@ def visit_of(row: Mapping[str, Any]) -> EhrVisit:
         created_at=created_at,
         content_hash=_content_hash(parsed, parts, row),
         raw=row,
+        insurance=insurance_in(_custom_answers(row.get("CustomFields"))),
         **parts,
     )
 
@@ -212,6 +214,13 @@ def _patient_link(telehealth: Any) -> str | None:
     candidates = (telehealth.get("JoinUrl"), telehealth.get("Url"), telehealth.get("StartUrl") if own_room else None)
     links = (link for link in candidates if isinstance(link, str) and link.startswith(("https://", "http://")))
     return next(links, None)
+
+
+def _custom_answers(fields: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield name and answer of each of the practice's own fields, which come in two shapes."""
+    for field in fields if isinstance(fields, list) else ():
+        if isinstance(field, Mapping):
+            yield field.get("Text") or field.get("Name"), field.get("Value") or field.get("Answer")
 
 
 def _content_hash(parsed: _AppointmentRow, parts: Mapping[str, Any], row: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from moonlit.db.tables import ehr_accounts, schedule_conflicts
+from moonlit.db.tables import appointments, ehr_accounts, schedule_conflicts
 from moonlit.web import cursors
 from moonlit.web.models import Model
 
@@ -19,6 +19,7 @@ class ConflictAnswer(Model):
 
     conflict_id: UUID
     appointment_id: UUID
+    patient_id: UUID
     system: Literal["intakeq", "athena"]
     external_id: str
     created_at: datetime
@@ -31,6 +32,10 @@ class ConflictList(Model):
     items: list[ConflictAnswer]
     next_cursor: str | None
 
+    def patient_ids(self) -> list[UUID]:
+        """Return the patients whose visits are shown."""
+        return sorted({item.patient_id for item in self.items})
+
 
 def open_page(connection: sa.Connection, zone: ZoneInfo, *, limit: int, after: str | None) -> ConflictList:
     """Return a page of the open conflicts, instants in `zone`; `after` is the cursor of the page before.
@@ -40,7 +45,8 @@ def open_page(connection: sa.Connection, zone: ZoneInfo, *, limit: int, after: s
     """
     place = (schedule_conflicts.c.created_at, schedule_conflicts.c.id)
     query = (
-        sa.select(schedule_conflicts, ehr_accounts.c.system)
+        sa.select(schedule_conflicts, ehr_accounts.c.system, appointments.c.patient_id)
+        .join(appointments, appointments.c.id == schedule_conflicts.c.appointment_id)
         .join(ehr_accounts, ehr_accounts.c.id == schedule_conflicts.c.account_id)
         .where(schedule_conflicts.c.state == "open")
         .order_by(*place)
@@ -60,6 +66,7 @@ def _answer(row: sa.Row[tuple[object, ...]], zone: ZoneInfo) -> ConflictAnswer:
     return ConflictAnswer(
         conflict_id=row.id,
         appointment_id=row.appointment_id,
+        patient_id=row.patient_id,
         system=row.system,
         external_id=row.external_id,
         created_at=row.created_at.astimezone(zone),

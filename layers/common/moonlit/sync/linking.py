@@ -15,6 +15,9 @@ def link_patients(
 ) -> Counter[str]:
     """Give rows of [first, last) to the patients they are surely of and put the doubtful ones before people.
 
+    What people have decided about a client comes before its addresses. What rows of patients tell of an insurance is
+    put before people as well.
+
     Args:
         mirror: The account's mirror.
         first: The beginning of the window.
@@ -25,6 +28,7 @@ def link_patients(
     Returns:
         How many clients were `linked` and how many are `in_doubt`.
     """
+    mirror.link_decided(first, last, client_id)
     linked: list[tuple[Unmatched, UUID]] = []
     doubtful: list[tuple[Unmatched, Review]] = []
     for each in mirror.unmatched(first, last, client_id):
@@ -35,6 +39,7 @@ def link_patients(
                 doubtful.append((each, review))
             case None:
                 pass
-    mirror.link(linked)
+    mirror.link(linked, now)
     mirror.ask(doubtful, now)
+    mirror.propose_insurance(first, last, now, client_id)
     return Counter(linked=len(linked), in_doubt=len(doubtful))

@@ -1,0 +1,110 @@
+"""Sync runs that people start. They are pulled by whoever reads the queue, never while somebody waits for an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+
+from moonlit.audit.store import Actor, Audit
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin
+from moonlit.db.tables import sync_runs
+from moonlit.queues import Queue
+from moonlit.sync.errors import RunNotStopped
+from moonlit.sync.pull import open_run
+from moonlit.sync.runs import Run, Runs
+from moonlit.web.models import Model
+
+
+class RunWanted(Model):
+    """Which account to sync; all of them unless one is named."""
+
+    system: Literal["intakeq", "athena"] | None = None
+
+
+class RunOpened(Model):
+    """A run that is under way: a new one, or the one that was."""
+
+    run_id: UUID
+    system: Literal["intakeq", "athena"]
+
+
+class RunsOpened(Model):
+    """The runs, one for each account."""
+
+    runs: list[RunOpened]
+
+
+@dataclass(frozen=True, slots=True)
+class RunNow:
+    """Opens runs and sends them to the queue of pulls, which is not asked for before there is one to send."""
+
+    begin: Begin
+    clock: Clock
+    queue: Callable[[], Queue]
+
+    def start(self, system: str | None, actor: Actor) -> RunsOpened:
+        """Open a run of the account of `system`, or of every account, or join those under way.
+
+        Raises:
+            NotFound: There is no such account.
+        """
+        with self.begin() as connection:
+            systems = [system] if system else Runs(connection).systems()
+            night_id = uuid4() if len(systems) > 1 else None
+            opened = {each: self._open(connection, each, night_id=night_id) for each in systems}
+            audit = Audit(connection, actor, self.clock.now())
+            for each, (run, _) in opened.items():
+                audit.changed("start", "sync_run", run.id, after={"system": each})
+        return self._sent(opened)
+
+    def confirm(self, run_id: UUID, actor: Actor) -> RunsOpened:
+        """Open a run that may cancel as much as the one that the brake stopped.
+
+        Raises:
+            NotFound: There is no such run.
+            RunNotStopped: The brake did not stop it, or the account has a later run.
+        """
+        with self.begin() as connection:
+            runs = Runs(connection)
+            stopped = runs.get(run_id)
+            if (stopped.state, stopped.error) != ("failed", "brake") or _latest(connection, stopped) != run_id:
+                raise RunNotStopped(f"sync run {run_id}")
+            system = runs.account(account_id=stopped.account_id).system
+            opened = self._open(connection, system, confirm_brake=True)
+            Audit(connection, actor, self.clock.now()).changed(
+                "confirm_brake",
+                "sync_run",
+                run_id,
+                before={"state": "failed", "error": "brake"},
+                after={"confirmedBy": str(opened[0].id)},
+            )
+        return self._sent({system: opened})
+
+    def _open(
+        self, connection: sa.Connection, system: str, *, confirm_brake: bool = False, night_id: UUID | None = None
+    ) -> tuple[Run, bool]:
+        def begin() -> nullcontext[sa.Connection]:
+            return nullcontext(connection)  # With the audit log's row, or not at all.
+
+        return open_run(begin, self.clock, system, "manual_org", confirm_brake=confirm_brake, night_id=night_id)
+
+    def _sent(self, opened: dict[str, tuple[Run, bool]]) -> RunsOpened:
+        """Send what nobody pulls yet; what a crash leaves unsent is found by `resume_stuck`."""
+        messages = [{"runId": str(run.id)} for run, is_ours in opened.values() if is_ours]
+        if messages:
+            self.queue().send(messages)
+        return RunsOpened.model_validate({
+            "runs": [{"runId": run.id, "system": system} for system, (run, _) in opened.items()]
+        })  # fmt: skip
+
+
+def _latest(connection: sa.Connection, run: Run) -> UUID:
+    query = sa.select(sync_runs.c.id).where(sync_runs.c.account_id == run.account_id, sync_runs.c.reads != "nothing")
+    latest: UUID = connection.execute(query.order_by(sync_runs.c.started_at.desc()).limit(1)).scalar_one()
+    return latest
