@@ -30,7 +30,7 @@ TEMPLATE = read_document(ROOT / "template.yaml")
 RESOURCES: Mapping[str, Any] = TEMPLATE["Resources"]
 SECRETS: tuple[type[BaseModel], ...] = (IntakeqSecret, AthenaSecret)
 LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
-ONLY_LOCAL = {"DATABASE_URL", "MOONLIT_CLOCK_FILE"}
+ONLY_LOCAL = {"DATABASE_URL", "MOONLIT_CLOCK_FILE", "PARTNER_DATABASE_URL"}
 
 
 def text(name: str) -> str:
