@@ -21,6 +21,7 @@ from local.demo.clinic import accepted, loaded, started
 from local.demo.demo import Demo, Step
 from local.demo.ehr import Ehr
 from local.demo.nights import first_night, second_night
+from local.demo.partners import refresh_all, see_roster
 from local.demo.report import Report
 from local.demo.site import Site
 from local.demo.trouble import lose_answer, lose_race
@@ -40,6 +41,8 @@ STORY: tuple[tuple[str, Callable[[Demo], Step]], ...] = (
     ("The EHR fails on purpose", lose_answer),
     ("Changes in the EHR, the second night", second_night),
     ("A webhook", hear_of_change),
+    ("What a partner organization sees", see_roster),
+    ("A refresh on demand", refresh_all),
     ("What is left open", nothing_open),
 )
 
