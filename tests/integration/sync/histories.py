@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -212,7 +212,7 @@ class History:
             self._create(calendar)
             return
         row = self._draw.choice(standing)
-        choices = [
+        choices: list[Callable[[], object]] = [
             lambda: self._create(calendar),
             lambda: calendar.staff_updates(row["Id"], {"Status": "Confirmed"}),
             lambda: calendar.staff_updates(row["Id"], {"StartDate": self._start()}),
@@ -295,12 +295,11 @@ class History:
     def deliveries(self) -> list[Delivery]:
         """Return the webhooks that arrive, in their order: some are lost, some come twice, most come out of order."""
         spread = self._draw.choice((0, 2, 100))
-        arriving = []
+        arriving: list[tuple[float, Delivery]] = []
         for place, told in enumerate(self.told):
-            if self._draw.random() < 0.3:
-                continue
-            for _ in range(self._draw.choice((1, 1, 1, 2))):
-                arriving.append((place + self._draw.uniform(0, spread), self._delivery(told)))
+            if self._draw.random() >= 0.3:
+                times = self._draw.choice((1, 1, 1, 2))
+                arriving += [(place + self._draw.uniform(0, spread), self._delivery(told)) for _ in range(times)]
         return [delivery for _, delivery in sorted(arriving, key=lambda each: each[0])]
 
     def _delivery(self, told: Told) -> Delivery:

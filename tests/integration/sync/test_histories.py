@@ -176,7 +176,7 @@ class World:
 
 
 @pytest.mark.parametrize("is_known_before", [True, False], ids=["another night", "first night"])
-def test_after_a_night_we_have_what_the_ehr_has(practice: Practice, is_known_before: bool) -> None:
+def test_after_a_night_we_have_what_the_ehr_has(practice: Practice, *, is_known_before: bool) -> None:
     chosen = seed()
     first = 0 if is_known_before else HISTORIES
     histories = [History(chosen, number, is_known_before=is_known_before) for number in numbers(first)]
