@@ -237,6 +237,11 @@ def test_a_calendar_is_not_given_for_a_wrong_token_in_the_address(site: Site, to
         ("POST", f"/admin{VISIT}/cancel"),
         ("POST", f"/admin{VISIT}/reschedule"),
         ("GET", "/admin/conflicts"),
+        ("GET", "/admin/match-reviews"),
+        ("POST", f"/admin/match-reviews/{NOBODYS}/resolve"),
+        ("PUT", "/admin/practitioner-mappings"),
+        ("POST", f"/admin/insurance-proposals/{NOBODYS}/resolve"),
+        ("POST", f"/admin/sync-runs/{NOBODYS}/confirm"),
     ],
 )
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x.y.z"}, {"Authorization": f"Bearer {CANARY}"}])

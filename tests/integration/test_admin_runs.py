@@ -147,6 +147,14 @@ def test_only_the_latest_run_can_be_confirmed(functions: Functions, admin: UUID)
     assert confirm(functions, uuid4())[0] == 404
 
 
+def test_days_that_were_read_again_are_confirmed_as_such(functions: Functions, admin: UUID) -> None:
+    run_id = stopped(functions, reads="days")
+    stopped(functions, started_at=NOON, state="completed", error=None)  # A night in between is of another kind.
+    (run,) = confirm(functions, run_id)[1]["runs"]
+    opened = run_of(functions, run["runId"])
+    assert (opened["reads"], opened["window_first"], opened["brake_confirmed"]) == ("days", NOON.date(), True)
+
+
 # ── Budget ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

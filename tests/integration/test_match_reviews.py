@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
+from moonlit.audit.store import Actor
+from moonlit.db.engine import beginner, connect
+from moonlit.sync.at_once import AtOnce
+from moonlit.sync.errors import AlreadyDecided
+from moonlit.sync.reviews import ReviewDecision, Reviews
 from tests.fixtures_access import add_partner, add_staff, as_user
 from tests.fixtures_booking import TEN
 from tests.fixtures_functions import Functions, functions
@@ -222,6 +228,41 @@ def test_a_client_with_rows_of_somebody_is_nobody_elses(functions: Functions, tw
     assert slug(decide(functions, review_id, patientId=bea)[1]) == "client-taken"
 
 
+def test_a_row_without_a_client_is_decided_alone(functions: Functions, admin: UUID) -> None:
+    ana = add_patient(functions, email=TWINS, date_of_birth=None)
+    add_patient(functions, "Bea", email="bea@example.org", date_of_birth=None)
+    pulled(functions, seen(1, ClientId=None), seen(2, TEN + timedelta(days=1), ClientId=None))
+    first, second = (UUID(item["reviewId"]) for item in sorted(asked(functions), key=lambda item: item["externalId"]))
+    assert [item["client"]["rowsWaiting"] for item in asked(functions)] == [1, 1]
+    assert decide(functions, first, patientId=ana)[0] == 200
+    assert decide(functions, second, dismiss=True)[0] == 200
+    pulled(functions, seen(2, TEN + timedelta(days=2), ClientId=None, LastModified=1_804_700_000_000))
+    assert owners(functions) == {"1": ana, "2": None}
+    assert (number_of(functions, ana), asked(functions)) == (None, [])
+
+
+def test_of_two_people_who_decide_at_once_one_is_told_of_the_other(
+    functions: Functions, admin: UUID, twins: tuple[UUID, UUID], database_url: str
+) -> None:
+    review_id = the_question(functions)
+
+    def say(patient_id: UUID) -> str:
+        engine = connect(database_url)
+        try:
+            reviews = Reviews(beginner(engine), functions.clock)
+            reviews.decide(review_id, ReviewDecision(patient_id=patient_id), Actor("staff", admin))
+        except AlreadyDecided:
+            return "told"
+        finally:
+            engine.dispose()
+        return "decided"
+
+    with ThreadPoolExecutor(2) as people:
+        assert sorted(people.map(say, twins)) == ["decided", "told"]
+    assert len(set(owners(functions).values())) == 1
+    assert len(audited(functions, "decide")) == 1
+
+
 @pytest.mark.parametrize("decision", [{}, {"dismiss": False}, {"dismiss": True, "patientId": UUID(int=1)}, {"x": 1}])
 def test_a_decision_is_one_of_two(functions: Functions, twins: tuple[UUID, UUID], decision: Mapping[str, Any]) -> None:
     assert decide(functions, the_question(functions), **decision)[0] == 422
@@ -251,8 +292,6 @@ def held(functions: Functions, admin: UUID) -> tuple[UUID, UUID]:
 
 
 def apply(functions: Functions, patient_id: UUID) -> None:
-    from moonlit.sync.at_once import AtOnce
-
     AtOnce(functions.begin, functions.clock).apply("intakeq", [str(patient_id)], "webhook", {})
 
 

@@ -18,6 +18,7 @@ from functools import partial
 from io import StringIO
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -38,6 +39,7 @@ from tests.fixtures_athena import (
 from tests.fixtures_booking import EMIL
 from tests.fixtures_functions import SIGNING_SECRET, Functions, functions, sample
 from tests.fixtures_intakeq import NOON, make_visit, open_intakeq, start_intakeq
+from tests.fixtures_mirror import ADMIN, add_patient, as_admin, pulled, seen
 
 __all__ = ["functions", "open_intakeq", "start_athena", "start_intakeq"]
 
@@ -347,6 +349,48 @@ def test_what_the_office_does_with_a_visit(listener: Listener) -> None:
     assert listener.status("admin", asked("cancel", {"reason": "Zyxwella Quillfeather is ill"})) == 404
     listener.functions.execute("alter table payers rename to gone")
     assert listener.status("admin", asked("appointments")) == 500
+    listener.names_nobody()
+
+
+def test_what_people_decide_about_clients_practitioners_and_insurances(listener: Listener) -> None:
+    functions = listener.functions
+    add_staff(functions, "admin", ADMIN)
+    first, last = PERSON["firstName"], PERSON["lastName"]
+    twins = [add_patient(functions, first, last_name=last, email=PERSON["email"], date_of_birth=PERSON["dateOfBirth"])
+             for _ in range(2)]  # fmt: skip
+    fields = [{"Name": "Insurance Company", "Answer": "Canary Mutual"}, {"Name": "Member ID", "Answer": MEMBER}]
+    pulled(functions, seen(1, CustomFields=fields, PractitionerId="p-1", **{**ROW, "ClientId": 7001}))
+
+    def item(name: str) -> Any:
+        answer = listener.call("admin", as_admin(f"admin/{name}"))
+        assert PERSON["lastName"] in answer["body"]  # Who has to decide sees them.
+        return json.loads(answer["body"])["items"][0]
+
+    def decided(name: str, told: Any, **path: Any) -> int:
+        return listener.status("admin", as_admin(f"admin/{name}", json.dumps(told, default=str), **path))
+
+    review = {"reviewId": item("match_reviews")["reviewId"]}
+    assert decided("resolve_match_review", {"patientId": first}, **review) == 422
+    assert decided("resolve_match_review", {"patientId": uuid4()}, **review) == 404
+    assert decided("resolve_match_review", {"patientId": twins[0]}, **review) == 200
+    assert decided("resolve_match_review", {"patientId": twins[1]}, **review) == 409
+    pulled(functions)
+    proposal = {"proposalId": item("insurance_proposals")["proposalId"]}
+    assert decided("resolve_insurance_proposal", {"accept": MEMBER}, **proposal) == 422
+    assert decided("resolve_insurance_proposal", {"accept": True}, **proposal) == 200
+    assert decided("resolve_insurance_proposal", {"dismiss": True}, **proposal) == 409
+    assert decided("map_practitioner", {"practitionerId": f"{first} {last}", "providerId": EMIL}) == 422
+    assert decided("map_practitioner", {"practitionerId": last, "providerId": EMIL}) == 409
+    functions.execute("delete from provider_intakeq_settings")
+    assert decided("map_practitioner", {"practitionerId": last, "providerId": EMIL}) == 200
+    assert decided("start_sync_runs", {"system": first}) == 422
+    functions.execute("alter table match_reviews rename to gone")
+    functions.execute("alter table insurance_proposals rename to gone_too")
+    assert decided("resolve_match_review", {"patientId": twins[0]}, **review) == 500
+    assert decided("resolve_insurance_proposal", {"dismiss": True}, **proposal) == 500
+    listener.answers += [
+        str(row) for row in functions.rows("select before, after from audit_log where entity <> 'practitioner'")
+    ]
     listener.names_nobody()
 
 

@@ -49,14 +49,14 @@ SAVE = sa.text(f"""
 # are left out in SQL: most practices treat many people who are no patients here. Of whom people have said that they
 # are nobody here, only the number counts.
 UNMATCHED = sa.text(f"""
-    with unmatched as (
+    with dismissed as (
+        select coalesce(client_id, external_id) as key from match_reviews
+        where account_id = :account_id and state = 'dismissed' and reason <> 'client_changed'
+    ), unmatched as (
         select coalesce(client_id, external_id) as key, client_id, external_id, client_birth_date,
-            case when not exists (
-                select from match_reviews v where v.account_id = :account_id and v.state = 'dismissed'
-                    and v.reason <> 'client_changed'
-                    and (v.client_id = m.client_id or (m.client_id is null and v.external_id = m.external_id)))
+            case when coalesce(client_id, external_id) not in (select key from dismissed)
                 then lower(btrim(client_email)) end as email
-        from ehr_appointments m
+        from ehr_appointments
         where account_id = :account_id and patient_id is null and span && tstzrange(:first, :last)
             and (:client_id is null or client_id = :client_id)
     ), alternates as materialized (

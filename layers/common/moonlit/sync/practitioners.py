@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import batched
-from typing import Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
 from moonlit.audit.store import Actor, Audit
@@ -22,8 +22,9 @@ from moonlit.sync.at_once import AtOnce
 from moonlit.sync.errors import ProviderMapped, SyncContended, WrongEhrSystem
 from moonlit.sync.runs import Runs
 from moonlit.sync.seats import Seat, Seats
-from moonlit.web.models import Line, Model
+from moonlit.web.models import Model
 
+VendorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 MOST_PATIENTS = 200  # The rest is left to the next run, or to the same request once more.
 _BATCH_PATIENTS = 50
 _SECONDS_KEPT = 10.0
@@ -32,10 +33,10 @@ _SECONDS_KEPT = 10.0
 class MappingWanted(Model):
     """Who a practitioner is; `locationId` is the department, where an EHR has a provider for each."""
 
-    practitioner_id: Line
+    practitioner_id: VendorId
     provider_id: UUID
     system: Literal["intakeq", "athena"] = "intakeq"
-    location_id: Line | None = None
+    location_id: VendorId | None = None
 
     @model_validator(mode="after")
     def _has_its_place(self) -> MappingWanted:
@@ -75,12 +76,13 @@ class Practitioners:
             SyncContended: Others were at the same mapping, twice in a row.
         """
         seat = Seat(wanted.system, wanted.practitioner_id, wanted.location_id)
-        patients = retried_once(lambda: self._map(seat, wanted.provider_id, actor), SyncContended(str(seat)))
+        patients = retried_once(
+            lambda: self._map(seat, wanted.provider_id, actor), SyncContended(f"provider {wanted.provider_id}")
+        )
         applied = self._apply(seat, patients[:MOST_PATIENTS], actor)
         logger.info(
             "practitioner_mapped",
             system=seat.system,
-            practitioner_id=seat.practitioner_id,
             provider_id=str(wanted.provider_id),
             patients_applied=applied,
             patients_waiting=len(patients) - applied,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -64,11 +64,11 @@ class RunNow:
         return self._sent(opened)
 
     def confirm(self, run_id: UUID, actor: Actor) -> RunsOpened:
-        """Open a run that may cancel as much as the one that the brake stopped.
+        """Open a run like the one that the brake stopped, which may cancel as much.
 
         Raises:
             NotFound: There is no such run.
-            RunNotStopped: The brake did not stop it, or the account has a later run.
+            RunNotStopped: The brake did not stop it, or the account has a later one of its kind.
         """
         with self.begin() as connection:
             runs = Runs(connection)
@@ -76,7 +76,8 @@ class RunNow:
             if (stopped.state, stopped.error) != ("failed", "brake") or _latest(connection, stopped) != run_id:
                 raise RunNotStopped(f"sync run {run_id}")
             system = runs.account(account_id=stopped.account_id).system
-            opened = self._open(connection, system, confirm_brake=True)
+            days = stopped.window if stopped.reads == "days" else None
+            opened = self._open(connection, system, confirm_brake=True, days=days)
             Audit(connection, actor, self.clock.now()).changed(
                 "confirm_brake",
                 "sync_run",
@@ -86,13 +87,11 @@ class RunNow:
             )
         return self._sent({system: opened})
 
-    def _open(
-        self, connection: sa.Connection, system: str, *, confirm_brake: bool = False, night_id: UUID | None = None
-    ) -> tuple[Run, bool]:
+    def _open(self, connection: sa.Connection, system: str, **how: Any) -> tuple[Run, bool]:
         def begin() -> nullcontext[sa.Connection]:
             return nullcontext(connection)  # With the audit log's row, or not at all.
 
-        return open_run(begin, self.clock, system, "manual_org", confirm_brake=confirm_brake, night_id=night_id)
+        return open_run(begin, self.clock, system, "manual_org", **how)
 
     def _sent(self, opened: dict[str, tuple[Run, bool]]) -> RunsOpened:
         """Send what nobody pulls yet; what a crash leaves unsent is found by `resume_stuck`."""
@@ -105,6 +104,9 @@ class RunNow:
 
 
 def _latest(connection: sa.Connection, run: Run) -> UUID:
-    query = sa.select(sync_runs.c.id).where(sync_runs.c.account_id == run.account_id, sync_runs.c.reads != "nothing")
+    """Return the account's latest run that reads changes, or days again, as `run` does."""
+    query = sa.select(sync_runs.c.id).where(
+        sync_runs.c.account_id == run.account_id, (sync_runs.c.reads == "days") == (run.reads == "days")
+    )
     latest: UUID = connection.execute(query.order_by(sync_runs.c.started_at.desc()).limit(1)).scalar_one()
     return latest
