@@ -1,4 +1,4 @@
-"""What has to be there for the dashboard's sample events, and what each is promised."""
+"""What has to be there for the sample events about a partner's patients, and what each is promised."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
-from tests.fixtures_access import OPEN_HOUSE, add_partner
+from tests.fixtures_access import OPEN_HOUSE, add_partner, add_staff
 from tests.fixtures_functions import Functions, sample
 from tests.fixtures_intakeq import NOON
 
@@ -36,6 +36,13 @@ def a_partner(functions: Functions) -> None:
                 id=uuid4(), patient_id=patient["id"], organization_id=OPEN_HOUSE, status="active", roi_consent="active"
             )
         )
+
+
+def an_admin_and_a_patient(functions: Functions) -> None:
+    """Store an admin by the samples' `sub`, and the patient that they name."""
+    a_partner(functions)
+    sub = sample("admin/sync_patient")["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
+    add_staff(functions, "admin", sub)
 
 
 def a_refresh(functions: Functions) -> None:
@@ -94,6 +101,7 @@ def refused(_: Functions, answer: Any) -> None:
 
 
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
+    "admin/sync_patient": an_admin_and_a_patient,
     "dashboard/issue_calendar_token": a_partner,
     "dashboard/patient": a_partner,
     "dashboard/revoke_calendar_token": a_partner,
@@ -104,6 +112,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "dashboard/sync_progress": a_refresh,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
+    "admin/sync_patient": synced,
     "dashboard/calendar": refused,
     "dashboard/issue_calendar_token": issued,
     "dashboard/patient": patient,

@@ -9,22 +9,22 @@ from uuid import UUID
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from pydantic import StringConstraints
 
 from moonlit import wiring
 from moonlit.observability import logger
 from moonlit.partners import wiring as partners
 from moonlit.partners.answers import (
     CalendarToken,
+    FeedToken,
     HistoryAnswer,
     PatientAnswer,
-    RefreshBody,
     RosterPage,
     Sought,
     SyncProgress,
     SyncStarted,
 )
 from moonlit.sync import wiring as sync
+from moonlit.sync.request import RefreshBody
 from moonlit.sync.single_answer import PatientSynced
 from moonlit.web import auth
 from moonlit.web.http_api import HttpApi, answer
@@ -35,7 +35,6 @@ from moonlit.web.refusals import noting_refusals
 app = HttpApi()
 app.use([noting_refusals(partners.begin, "partner", lambda: partners.dashboard().note_refusal)])
 PatientId = Annotated[UUID, Path()]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 @app.get(
@@ -154,7 +153,7 @@ def revoke_calendar_token() -> Response[str]:
     responses=responses(401, success={200: None}),
     tags=["Partner dashboard"],
 )
-def calendar(token: Annotated[Token, Query()]) -> Response[str]:
+def calendar(token: Annotated[FeedToken, Query()]) -> Response[str]:
     """Serve the calendar feed to whoever holds the token: initials and times, and no more."""
     request_id = app.current_event.request_context.request_id
     feed = partners.dashboard().calendar(token, request_id)

@@ -64,3 +64,15 @@ def test_the_slot_oracle_imports_nothing_of_what_it_judges() -> None:
     tree = ast.parse(oracle.read_text())
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {module for module in modules if module.split(".")[0] in {"moonlit", "local", "tests"}}
+
+
+def test_the_dashboard_opens_its_transactions_as_a_partner() -> None:
+    text = (ROOT / "functions" / "dashboard" / "app.py").read_text()
+    assert "partners.begin()" in text
+    assert " wiring.begin" not in text
+    readers = {
+        path.name
+        for path in (ROOT / "layers" / "common" / "moonlit" / "partners").glob("*.py")
+        if "wiring.begin" in path.read_text() or " database_url" in path.read_text()
+    }
+    assert not readers, "the functions' own login sees everybody"

@@ -74,6 +74,8 @@ def test_a_dead_ehr_is_told_step_by_step_and_the_rest_goes_on() -> None:
         "The EHR fails on purpose": "NOT TRIED",
         "Changes in the EHR, the second night": "FAILED",
         "A webhook": "NOT TRIED",
+        "What a partner organization sees": "ok",
+        "A refresh on demand": "FAILED",
         "What is left open": "ok",
     }
     assert "seen      ConnectionRefusedError" in told.stdout

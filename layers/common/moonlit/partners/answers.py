@@ -8,15 +8,13 @@ from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from pydantic import AwareDatetime, Field
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from moonlit.booking.answers import Named, Place
 from moonlit.booking.statuses import shown_status
 from moonlit.partners.progress import Progress
 from moonlit.partners.rules import join_link
-from moonlit.sync.request import DateRange
 from moonlit.sync.single_answer import Summary
-from moonlit.sync.window import Window
 from moonlit.web.models import Line, Modality, Model
 
 type Status = Literal["pending", "scheduled", "confirmed", "completed", "cancelled", "declined", "no_show"]
@@ -26,16 +24,7 @@ _OTHERS = {"staff": "Practice staff", "partner": "Partner"}
 _SYSTEMS = {"automated_daily": "Nightly sync", "webhook": "EHR", "manual_org": "Practice", "manual_patient": "Practice"}
 
 Sought = Annotated[Line, Field(max_length=100)]
-
-
-class RefreshBody(Model):
-    """What a refresh is asked to read; without `dateRange` the days that every sync looks at."""
-
-    date_range: DateRange | None = None
-
-    def window(self) -> Window | None:
-        """Return the days asked for."""
-        return self.date_range.window() if self.date_range else None
+FeedToken = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
 
 
 class PartnerVisit(Model):

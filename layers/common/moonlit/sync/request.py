@@ -31,6 +31,16 @@ class DateRange(Model):
         return Window(self.start_date, self.end_date)
 
 
+class RefreshBody(Model):
+    """What a refresh is asked to read; without `dateRange` the days that every sync looks at."""
+
+    date_range: DateRange | None = None
+
+    def window(self) -> Window | None:
+        """Return the days asked for."""
+        return self.date_range.window() if self.date_range else None
+
+
 class SyncRequest(Model):
     """A call of `sync_cron`; everything has a default.
 
