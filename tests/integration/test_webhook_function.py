@@ -98,9 +98,9 @@ def test_a_stranger_leaves_nothing_whatever_they_send(functions: Functions) -> N
     assert stored(functions) == []
 
 
-@pytest.mark.parametrize("secret", ["%22", "%00", "\u043a\u043b\u044e\u0447", "a b", "..", "x" * 3000, "{secret}"])
-def test_a_strange_secret_is_none_of_ours(functions: Functions, secret: str) -> None:
-    assert status(functions, intakeq(b"{}", secret)) in (401, 404)
+def test_a_strange_secret_is_none_of_ours(functions: Functions) -> None:
+    for secret in ("%22", "%00", "\u043a\u043b\u044e\u0447", "a b", "..", "x" * 3000, "{secret}"):
+        assert status(functions, intakeq(b"{}", secret)) in (401, 404), secret
     assert stored(functions) == []
 
 

@@ -211,6 +211,12 @@ def test_a_visit_that_makes_no_sense_is_left_for_people_to_look_at(deliveries: D
     assert deliveries.events() == [("1", "malformed", "visit_unreadable")]
 
 
+def test_a_visit_that_the_ehr_refuses_to_show_is_not_asked_for_again(deliveries: Deliveries) -> None:
+    deliveries.night.server.fail({"path": "/appointments/1", "kind": "error_before", "status": 400, "times": None})
+    deliveries.deliver(notification("1", "e-1"))
+    assert deliveries.events() == [("1", "malformed", "ehr_refused_400")]
+
+
 def test_an_hour_without_the_ehr_loses_nothing(deliveries: Deliveries) -> None:
     practice = deliveries.practice
     queues = SyncQueues(practice.pull_queue, practice.sync_queue, deliveries.queue)

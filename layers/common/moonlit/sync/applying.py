@@ -134,11 +134,10 @@ class Applier:
             account = Runs(connection).account(system=_SYSTEMS[event.source])
         try:
             visit = self.ehr_of(account.id).visit(event.external_id, Lane.WEBHOOK)
-        except EhrRefused as refused:
-            if refused.code != UNREADABLE:
-                raise
-            logger.warning("webhook_visit_unreadable", event_id=str(event.id), external_id=event.external_id)
-            raise _Settled("malformed", VISIT_UNREADABLE) from None
+        except EhrRefused as refused:  # Asking again would not help.
+            code = VISIT_UNREADABLE if refused.code == UNREADABLE else failure_code(refused)
+            logger.warning("webhook_visit_not_read", event_id=str(event.id), external_id=event.external_id, code=code)
+            raise _Settled("malformed", code) from None
         if visit is None:
             raise _Settled("ignored", self._absence(event, account.id))
         return News(visit.external_id, visit.client_id, visit)
