@@ -211,7 +211,7 @@ def test_a_worker_killed_at_any_moment_leaves_the_same_end(
             waiting = list(copy.log_ids)
             while waiting:  # Whoever is killed has to come again, and may be killed again.
                 log_id = draw.choice(waiting)
-                ended = copy.work(context, log_id, after=draw.uniform(0, 1.5 * seconds))
+                ended = copy.work(context, log_id, after=draw.uniform(0, seconds))
                 assert ended in (DONE, SIGKILLED)
                 killed += ended == SIGKILLED
                 if ended == DONE:
