@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -238,3 +239,35 @@ def test_log_of_an_event_names_its_patient(webhooks: Webhooks) -> None:
     assert webhooks.practice.rows("select patient_id from sync_logs") == webhooks.practice.rows(
         "select id as patient_id from patients"
     )
+
+
+def test_whatever_the_order_each_visit_ends_as_its_latest_event_says(webhooks: Webhooks) -> None:
+    draw = random.Random(19)  # noqa: S311  # To be repeatable is its use.
+    bodies, expected = [], {}
+    for number in range(1, 13):
+        status, deleted = "confirmed", False
+        kinds = ["Created", *draw.choices(["Rescheduled", "Canceled", "Missed"], k=2)]
+        kinds += draw.choices(["Rescheduled", "Canceled", "Deleted"])  # Nothing comes after a deletion.
+        for version, kind in enumerate(kinds):
+            start = TOMORROW + timedelta(days=number, minutes=15 * version)
+            told = {"Canceled": "Canceled", "Missed": "Missed"}.get(kind, "Confirmed")
+            row = make_visit(number, start, ClientId=1, LastModified=version + 1, Status=told)
+            bodies.append(json.dumps({"EventType": f"Appointment{kind}", "Appointment": row}).encode())
+            deleted = kind == "Deleted"
+            status = "cancelled" if deleted else {"Canceled": "cancelled", "Missed": "no_show"}.get(told, "confirmed")
+            expected[row["Id"]] = (start, status, deleted)
+    events = [*bodies, *draw.choices(bodies, k=20)]
+    draw.shuffle(events)
+    for body in events:
+        webhooks.receive(body)
+    draw.shuffle(webhooks.queue.waiting)
+    webhooks.apply()
+    found = {
+        external_id: (visit["start"], visit["status"], visit["deleted_in_ehr"])
+        for external_id, visit in webhooks.practice.visits().items()
+    }
+    assert found == {external_id: each for external_id, each in expected.items() if external_id in found}
+    # A visit of which the first thing heard was its end never was one here.
+    assert all(expected[external_id][2] for external_id in expected.keys() - found.keys())
+    assert len(found) > 6
+    assert set(webhooks.states()) == {"applied"}
