@@ -26,7 +26,7 @@ import stamina
 
 from moonlit.db import tables as t
 from moonlit.observability import logger
-from tests.fixtures_access import add_staff, as_user
+from tests.fixtures_access import OPEN_HOUSE, add_partner, add_staff, as_user
 from tests.fixtures_athena import (
     PATIENT,
     AthenaServer,
@@ -540,6 +540,47 @@ def test_an_event_that_the_database_cannot_take(listener: Listener) -> None:
     forbid(listener.functions, "ehr_appointments", "external_id")
     assert listener.call("apply_event", listener.functions.take("EventQueue"))["batchItemFailures"]
     assert "record_failed" in listener.lines()
+    listener.names_nobody()
+
+
+def partner_asking(name: str, about: Any = None, /, **query: str) -> dict[str, Any]:
+    """Return a sample of the dashboard as its partner sends it, about another id."""
+    event = as_user(f"dashboard/{name}", sub="s-partner") | {"queryStringParameters": query}
+    if about is not None:
+        ((parameter, sampled),) = event["pathParameters"].items()
+        event["pathParameters"] = {parameter: str(about)}
+        event["rawPath"] = event["requestContext"]["http"]["path"] = event["rawPath"].replace(sampled, str(about))
+    event.pop("body", None)
+    return event
+
+
+def test_what_partners_ask(listener: Listener) -> None:
+    functions = listener.functions
+    add_partner(functions, "case_manager", "s-partner", OPEN_HOUSE)
+    patient_in_the_ehr(functions)
+    patient_id = functions.rows("select id from patients")[0]["id"]
+    functions.execute(
+        "insert into patient_organization_affiliations (id, patient_id, organization_id, status, roi_consent)"
+        " values (gen_random_uuid(), :p, :o, 'active', 'active')",
+        p=patient_id, o=OPEN_HOUSE,
+    )  # fmt: skip
+    answer = listener.call("dashboard", partner_asking("roster", q="Quillfeather"))
+    assert "Zyxwella" in answer["body"]
+    for name in ("patient", "sync_patient", "sync_history"):
+        assert listener.status("dashboard", partner_asking(name, patient_id)) == 200
+    assert listener.status("dashboard", partner_asking("patient", patient_id, name="Zyxwella")) == 422
+    assert listener.status("dashboard", partner_asking("patient", quote(PERSON["email"]))) == 422
+    assert listener.status("dashboard", partner_asking("roster", cursor="Zyxwella")) == 422
+    assert listener.status("dashboard", partner_asking("roster", cursor="Zyxwella Quillfeather")) == 422
+    feed = sample("dashboard/calendar") | {"queryStringParameters": {"token": "Zyxwella"}}
+    assert listener.status("dashboard", feed) == 401
+    assert listener.status("dashboard", partner_asking("sync_all_patients", OPEN_HOUSE)) == 202
+    functions.intakeq.fail({"kind": "error_before", "times": None})
+    assert listener.status("dashboard", partner_asking("sync_patient", patient_id)) == 503
+    assert "patient_not_refreshed" in listener.lines()
+    listener.answers += [str(row) for row in functions.rows("select * from audit_log")]
+    functions.execute("alter table providers rename to gone")
+    assert listener.status("dashboard", partner_asking("roster", q="Quillfeather")) == 500
     listener.names_nobody()
 
 
