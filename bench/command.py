@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from bench import availability, booking, cold_start, contention, footprint, nights, requests, webhook
+from bench import availability, booking, cold_start, contention, footprint, freshness, nights, requests, webhook
 from bench.findings import Finding, table, write
 from bench.rig import Rig
 from bench.sizes import QUICK, Sizes
@@ -21,6 +21,7 @@ MEASUREMENTS: dict[str, Callable[[Rig, Sizes], Iterable[Finding]]] = {
     "requests": requests.measure,
     "nights": nights.measure,
     "webhook": webhook.measure,
+    "freshness": freshness.measure,
     "cold-start": cold_start.measure,
     "memory": footprint.measure,
 }

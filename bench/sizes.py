@@ -20,6 +20,7 @@ class Sizes:
         changed: Visits that change before the second night.
         nights: How often a whole night is applied.
         webhooks: Rounds of webhooks.
+        sightings: Rounds from a webhook to the roster.
         imports: How often each function is imported; the best counts.
         functions: The folders of those whose import and memory are measured; empty for all.
     """
@@ -34,6 +35,7 @@ class Sizes:
     changed: int = 150
     nights: int = 3
     webhooks: int = 300
+    sightings: int = 100
     imports: int = 5
     functions: tuple[str, ...] = ()
 
@@ -53,6 +55,7 @@ QUICK = Sizes(
     changed=10,
     nights=1,
     webhooks=3,
+    sightings=2,
     imports=1,
     functions=("webhook",),
 )
