@@ -80,6 +80,7 @@ def test_rows_that_tell_the_same_make_one_proposal(functions: Functions, ana: UU
     assert set(known(functions).values()) == {(None, None)}  # Nothing is taken over by itself.
     pulled(functions, seen(4, TEN, CustomFields=fields("CEDAR HEALTH")))
     assert len(listed(functions)) == 1
+    functions.clock.advance(minutes=1)
     pulled(functions, seen(5, TEN, CustomFields=fields("Dune Mutual", "D-9", None)))
     assert [item["payerId"] for item in listed(functions)] == [str(PAYER), str(NEW_PAYER)]
 
