@@ -5,12 +5,15 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from uuid import UUID
 
+import pytest
 import sqlalchemy as sa
 
 from moonlit.clock import FixedClock
@@ -47,9 +50,15 @@ def _deadly(engine: sa.Engine, dies_at: str) -> Iterator[sa.Connection]:
 
 
 def warm() -> ForkServerContext:
-    """Return what starts workers within milliseconds: they are forked from a process that has everything imported."""
+    """Return what starts workers within milliseconds: they are forked from a process that has everything imported.
+
+    It is given this process's path by hand: the one that Python 3.13 passes on comes after the imports.
+    """
     context = mp.get_context("forkserver")
     context.set_forkserver_preload([__name__])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        forkserver.ensure_running()
     return context
 
 
