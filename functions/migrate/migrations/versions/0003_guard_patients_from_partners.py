@@ -219,9 +219,7 @@ def upgrade() -> None:
     op.add_column("ehr_accounts", sa.Column("feed_read_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("webhook_events", sa.Column("attempts", sa.Integer(), server_default="0", nullable=False))
     op.add_column("webhook_events", sa.Column("next_try_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column(
-        "ehr_appointments", sa.Column("insurance", postgresql.JSONB(astext_type=sa.Text()), nullable=True)
-    )
+    op.add_column("ehr_appointments", sa.Column("insurance", postgresql.JSONB(astext_type=sa.Text()), nullable=True))
     op.create_index(
         "ix_ehr_appointments_insurance",
         "ehr_appointments",
