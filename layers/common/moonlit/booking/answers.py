@@ -15,7 +15,21 @@ from moonlit.booking.leads import Lead
 from moonlit.booking.patients import PatientForm
 from moonlit.booking.statuses import shown_status
 from moonlit.booking.wanted import Overrule, SlotWish, Wanted
-from moonlit.web.models import Day, Email, Flag, Instant, Language, Line, Modality, Model, Phone, State, ZoneName
+from moonlit.web.models import (
+    Day,
+    Email,
+    Flag,
+    Instant,
+    Language,
+    Line,
+    Modality,
+    Model,
+    Named,
+    Phone,
+    Place,
+    State,
+    ZoneName,
+)
 
 IdempotencyKey = Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,200}$")]
 
@@ -191,24 +205,10 @@ def hold_answer(hold: Hold, zone: ZoneInfo) -> HoldAnswer:
     )
 
 
-class Named(Model):
-    """Something by id and name."""
-
-    id: UUID
-    name: str
-
-
 class BookedService(Named):
     """The service of a visit."""
 
     duration_minutes: int
-
-
-class Place(Model):
-    """Where a visit is, as far as the EHR tells."""
-
-    name: str | None
-    kind: Literal["telehealth", "office", "home"] | None
 
 
 class EhrReference(Model):

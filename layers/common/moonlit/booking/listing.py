@@ -11,11 +11,11 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from moonlit.booking.answers import AppointmentAnswer, ContactBody, Named, appointment
+from moonlit.booking.answers import AppointmentAnswer, ContactBody, appointment
 from moonlit.booking.store import DETAILS
 from moonlit.db.tables import appointments, patients
 from moonlit.web import cursors
-from moonlit.web.models import Model
+from moonlit.web.models import Model, Named
 
 
 class StaffAppointment(AppointmentAnswer):

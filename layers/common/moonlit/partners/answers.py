@@ -10,12 +10,11 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from moonlit.booking.answers import Named, Place
 from moonlit.booking.statuses import shown_status
 from moonlit.partners.progress import Progress
 from moonlit.partners.rules import join_link
 from moonlit.sync.single_answer import Summary
-from moonlit.web.models import Line, Modality, Model
+from moonlit.web.models import Line, Modality, Model, Named, Place
 
 type Status = Literal["pending", "scheduled", "confirmed", "completed", "cancelled", "declined", "no_show"]
 type SyncType = Literal["manual_patient", "manual_org", "automated_daily", "webhook"]

@@ -7,14 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from moonlit.audit.store import Actor, Audit
-from moonlit.booking.answers import Named
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.errors import MoonlitError, NotFound
@@ -35,9 +34,12 @@ from moonlit.partners.feed import feed_of
 from moonlit.partners.progress import progress
 from moonlit.partners.session import seen_by
 from moonlit.partners.store import Roster
-from moonlit.sync.single import Refreshed
 from moonlit.sync.single_answer import PatientSynced, patient_synced
 from moonlit.web import cursors
+from moonlit.web.models import Named
+
+if TYPE_CHECKING:
+    from moonlit.sync.single import Refreshed
 
 _MOST_ROWS = 200
 _FEED_BACK, _FEED_AHEAD, _FEED_VISITS = timedelta(days=30), timedelta(days=180), 2000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -12,9 +12,11 @@ from pydantic import AwareDatetime
 
 from moonlit.booking.statuses import shown_status
 from moonlit.errors import NotFound
-from moonlit.sync.single import Refreshed
 from moonlit.sync.visits import Outcome
 from moonlit.web.models import Model
+
+if TYPE_CHECKING:
+    from moonlit.sync.single import Refreshed
 
 type Action = Literal["created", "updated", "unchanged", "skipped", "error"]
 _ACTIONS: Mapping[Outcome, Action] = {

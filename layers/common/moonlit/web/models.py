@@ -36,6 +36,20 @@ class Model(BaseModel):
     )
 
 
+class Named(Model):
+    """Something by id and name."""
+
+    id: UUID
+    name: str
+
+
+class Place(Model):
+    """Where a visit is, as far as the EHR tells."""
+
+    name: str | None
+    kind: Literal["telehealth", "office", "home"] | None
+
+
 def _text_only(value: Any) -> Any:
     # Pydantic would take a number for seconds or milliseconds since 1970.
     if isinstance(value, str) and value[:4].isdecimal() and not value.isdecimal():
