@@ -23,7 +23,7 @@ def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
     """Measure every function of the template in fresh processes."""
     speaks_http = {route.function for route in rig.template.routes}
     for function in filter(lambda each: sizes.includes(each.folder), rig.template.functions.values()):
-        environment = rig.environment(function.folder, Database("", ""))
+        environment = rig.environment(function.folder, Database("", "", ""))
         loaded = probe("app", function.folder, environment).loaded
         yield _import_time(function.folder, environment, loaded, sizes.imports)
         allowed = {_EVENT_HANDLER} if function.logical_id in speaks_http else set()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache, partial
+from itertools import batched
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
@@ -36,14 +37,16 @@ if TYPE_CHECKING:  # The functions' processes import this module too, and have n
     from local.database import Database
 
 _DAY = timedelta(days=1)
-# Twenty organizations with four of a hundred patients each; the last fifth belongs to none.
+_MESSAGES = 10  # So many the queue hands over at once, see `BatchSize` in template.yaml.
+# Two hundred organizations with four of a thousand patients each; the last fifth belongs to none.
 _ORGANIZATIONS = """
-insert into organizations (id, name) select md5('organization' || n)::uuid, 'Harbor ' || n from generate_series(0, 19) n
+insert into organizations (id, name)
+select md5('organization' || n)::uuid, 'Harbor ' || n from generate_series(0, 199) n
 """
 _AFFILIATIONS = """
 insert into patient_organization_affiliations (id, patient_id, organization_id, status, roi_consent)
-select gen_random_uuid(), id, md5('organization' || mod(n, 25))::uuid, 'active', 'active'
-from (select id, row_number() over (order by id) as n from patients) p where mod(n, 25) < 20
+select gen_random_uuid(), id, md5('organization' || mod(n, 250))::uuid, 'active', 'active'
+from (select id, row_number() over (order by id) as n from patients) p where mod(n, 250) < 200
 """
 
 type Steps = Mapping[str, float]
@@ -141,8 +144,8 @@ def run_night(url: str, night: Night) -> Steps:
     run, _ = open_run(begin, clock, "intakeq", "automated_daily")
 
     def apply() -> None:
-        for message in queue.messages:
-            organizations.bring_up_to_date(UUID(message["syncLogId"]))
+        for messages in batched(queue.messages, _MESSAGES, strict=False):
+            organizations.bring_all_up_to_date([UUID(message["syncLogId"]) for message in messages])
 
     try:
         pulled = stopwatch(partial(puller.pull, run.id))

@@ -22,7 +22,7 @@ from bench.instance import Instance, handle
 from bench.practice import API_KEY, NOW, PROVIDERS, WEBHOOK_SECRET, clinic
 from local.aws import create_queues, create_secret, start_moto
 from local.clock import StackClock
-from local.database import APP_ROLE, Database
+from local.database import APP_ROLE, PARTNER_ROLE, Database
 from local.host.sandbox import Libraries, worker_environment
 from local.host.template import Template
 from local.postgres import Server
@@ -139,12 +139,13 @@ class Rig:
         self._migrated = self._database("migrated")
         with self.function("migrate", self._migrated) as migrate:
             migrate.call(handle, {})
-        self._as_owner(f"alter role {APP_ROLE} login password '{_PASSWORD}'")
+        for role in (APP_ROLE, PARTNER_ROLE):
+            self._as_owner(f"alter role {role} login password '{_PASSWORD}'")
 
     def _database(self, name: str) -> Database:
         owner = make_url(self._server.url(name))
-        app = owner.set(username=APP_ROLE, password=_PASSWORD)
-        return Database(owner.render_as_string(hide_password=False), app.render_as_string(hide_password=False))
+        logins = (owner, *(owner.set(username=role, password=_PASSWORD) for role in (APP_ROLE, PARTNER_ROLE)))
+        return Database(*(login.render_as_string(hide_password=False) for login in logins))
 
     def _as_owner(self, statement: str) -> None:
         engine = sa.create_engine(self._server.url(), isolation_level="AUTOCOMMIT")

@@ -19,7 +19,7 @@ from moonlit.booking.wanted import Key
 from moonlit.ehr.port import Ehr, Lane
 from moonlit.sync.apply import apply_patients
 from moonlit.sync.mirror import Mirror
-from moonlit.sync.schedule import Schedule, Scope
+from moonlit.sync.schedule import Scope
 from tests.fixtures_booking import TEN, wanted
 from tests.fixtures_ehrs import HOUR
 from tests.fixtures_house import House
@@ -42,8 +42,7 @@ def test_a_row_from_before_a_cancellation_does_not_bring_the_visit_back(house: H
     house.settle()
     scope = Scope(account_id, house.side.system, TEN - timedelta(days=90), TEN + timedelta(days=90))
     with house.begin() as connection:
-        directory = Schedule(connection, scope).directory()
-        apply_patients(connection, scope, directory, [str(patient_id)], house.clock.now())
+        apply_patients(connection, scope, [str(patient_id)], house.clock.now())
     assert house.visit(booked.appointment_id)["status"] == "cancelled"
     assert house.claims(booked.appointment_id) == set()
 

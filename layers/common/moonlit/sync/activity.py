@@ -12,11 +12,11 @@ import sqlalchemy as sa
 
 from moonlit.sync.logs import Counts
 
-_ADD = sa.text("""
+NOTE = """
     insert into patient_activity_log (id, patient_id, at, kind, actor, details)
-    select gen_random_uuid(), patient_id, :now, 'ehr_sync', :actor, details
-    from jsonb_to_recordset(cast(:rows as jsonb)) as r (patient_id uuid, details jsonb)
-""")
+    select gen_random_uuid(), patient_id, :now, 'ehr_sync', :actor, details from {lines}
+"""
+_ADD = sa.text(NOTE.format(lines="jsonb_to_recordset(cast(:rows as jsonb)) as r (patient_id uuid, details jsonb)"))
 
 
 def note_activity(

@@ -6,15 +6,14 @@ and whose message comes again goes on where it stopped, and the same message twi
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from moonlit.booking.claims import Claims, lock
+from moonlit.booking.claims import Claims
 from moonlit.booking.ledger import Ledger
 from moonlit.booking.settlement import Settlement, is_settled
 from moonlit.db.engine import retried_once
@@ -23,10 +22,8 @@ from moonlit.sync.errors import SyncContended
 from moonlit.sync.logs import Counts
 from moonlit.sync.matching import Client, Review
 from moonlit.sync.mirror import Mirror, Unmatched
-from moonlit.sync.schedule import Change, Schedule, Scope
+from moonlit.sync.schedule import Change, Schedule, Scope, Tally
 from moonlit.sync.visits import ACTIVE, Directory, Held, Outcome, Row, Visit, milliseconds, outcome, visit
-
-_COUNTED = {Outcome.NEW: "new", Outcome.UPDATED: "updated"}
 
 
 class Moved(MoonlitError):
@@ -79,32 +76,53 @@ def applied_at_last[Result](work: Callable[[], Result], contended: SyncContended
         raise contended from None
 
 
-def apply_patients(
-    connection: sa.Connection, scope: Scope, directory: Directory, patients: Collection[str], now: datetime
-) -> Applied:
-    """Apply every waiting row of `patients`, in a fixed number of statements.
+def apply_patients(connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime) -> Applied:
+    """Apply every waiting row of `patients`, and count what that did.
+
+    Raises:
+        Moved: Begin the transaction again; `applied_at_last` does.
+    """
+    decisions = apply_rows(connection, scope, patients, now)
+    counts = Schedule(connection, scope).refreshed(patients, tallies_of(decisions, scope), now)
+    return Applied(counts, {each.appointment_id: each.outcome for each in decisions if each.appointment_id})
+
+
+def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime) -> list[Decision]:
+    """Apply every waiting row of `patients`, in a fixed number of statements; a single one where none is waiting.
 
     Raises:
         Moved: Begin the transaction again; `applied_at_last` does.
     """
     schedule = Schedule(connection, scope)
-    decisions: list[Decision] = []
-    if resources := schedule.resources(patients):
-        taken = [UUID(resource) for resource in resources]
-        lock(connection, taken)
+    locked = schedule.lock(patients)
+    if not locked:
+        return []
+    rows, directory = schedule.waiting(patients), schedule.directory()
+    if not _persons(rows, directory) <= locked:
+        raise Moved("a row changed while its locks were taken")
+    if _take_back_bookings(connection, scope, rows, now):
         rows = schedule.waiting(patients)
-        if not _persons(rows, directory) <= resources:
-            raise Moved("a row changed while its locks were taken")
-        if _take_back_bookings(connection, scope, rows, now):
-            rows = schedule.waiting(patients)
-        decisions = [_decided(row, held, directory) for row, held in rows]
-        if any(each.change and each.change.claims == "protect" for each in decisions):
-            Claims(connection).drop_expired_holds(taken, now)
-        _write(schedule, decisions, now)
-        _ask_about_changed_clients(connection, scope, rows, now)
-    schedule.refreshed(patients, now)
-    counts = schedule.count(patients, _counts(decisions), _inside(decisions, scope))
-    return Applied(counts, {each.appointment_id: each.outcome for each in decisions if each.appointment_id})
+    decisions = [_decided(row, held, directory) for row, held in rows]
+    if any(each.change and each.change.claims == "protect" for each in decisions):
+        Claims(connection).drop_expired_holds([UUID(resource) for resource in locked], now)
+    _write(schedule, decisions, now)
+    _ask_about_changed_clients(connection, scope, rows, now)
+    return decisions
+
+
+def tallies_of(decisions: Collection[Decision], scope: Scope) -> dict[str, Tally]:
+    """Return what was written for each patient for whom anything was."""
+    first, last = milliseconds(scope.first), milliseconds(scope.last)
+    tallies: dict[str, Tally] = {}
+    for each in decisions:
+        if each.change:
+            so_far = tallies.get(each.row.patient_id, Tally())
+            tallies[each.row.patient_id] = Tally(
+                new=so_far.new + (each.outcome is Outcome.NEW),
+                updated=so_far.updated + (each.outcome is Outcome.UPDATED),
+                inside=so_far.inside + (first <= each.change.visit.start_ms < last),
+            )
+    return tallies
 
 
 def _persons(rows: Collection[tuple[Row, Held | None]], directory: Directory) -> set[str]:
@@ -182,22 +200,5 @@ def _write(schedule: Schedule, decisions: Collection[Decision], now: datetime) -
     if schedule.add(new, now) < len(new):
         raise Moved("a booking took over a new row's id")
     schedule.update(updated, now)
-    schedule.claim([*new, *updated], now)
-    settled = (Outcome.UPDATED, Outcome.UNCHANGED)
-    schedule.applied([each.row for each in decisions if each.outcome in settled])
-
-
-def _counts(decisions: Iterable[Decision]) -> dict[str, Counts]:
-    tallies: dict[str, Counter[str]] = {}
-    for each in decisions:
-        if counted := _COUNTED.get(each.outcome):
-            tallies.setdefault(each.row.patient_id, Counter())[counted] += 1
-    return {patient_id: Counts(**tally) for patient_id, tally in tallies.items()}
-
-
-def _inside(decisions: Iterable[Decision], scope: Scope) -> Mapping[str, int]:
-    """Return how many of each patient's changed visits lie inside the window now."""
-    first, last = milliseconds(scope.first), milliseconds(scope.last)
-    return Counter(
-        each.row.patient_id for each in decisions if each.change and first <= each.change.visit.start_ms < last
-    )
+    schedule.open_conflicts([*new, *updated], now)
+    schedule.applied([each.row for each in decisions if each.outcome is Outcome.UNCHANGED])

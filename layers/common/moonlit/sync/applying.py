@@ -37,7 +37,6 @@ from moonlit.sync.logs import Logs
 from moonlit.sync.mirror import Mirror
 from moonlit.sync.pull import failure_code
 from moonlit.sync.runs import Runs
-from moonlit.sync.schedule import Schedule
 from moonlit.sync.scopes import scope_today
 from moonlit.sync.sightings import Sightings
 
@@ -171,8 +170,8 @@ class Applier:
         now = self.clock.now()
         reference = {"eventId": str(event.id)}
         with self.begin() as connection:
-            schedule = Schedule(connection, scope := scope_today(connection, _SYSTEMS[event.source], now))
-            counts = apply_patients(connection, scope, schedule.directory(), [str(patient_id)], now).counts
+            scope = scope_today(connection, _SYSTEMS[event.source], now)
+            counts = apply_patients(connection, scope, [str(patient_id)], now).counts
             note_activity(connection, counts, "webhook", reference, now)
             Logs(connection).add_single(
                 "webhook", counts[str(patient_id)], 1, reference, now, patient_id=patient_id

@@ -11,7 +11,6 @@ from moonlit.db.engine import Begin
 from moonlit.sync.activity import note_activity
 from moonlit.sync.apply import applied_at_last, apply_patients
 from moonlit.sync.errors import SyncContended
-from moonlit.sync.schedule import Schedule
 from moonlit.sync.scopes import scope_today
 
 
@@ -37,6 +36,5 @@ class AtOnce:
     def _apply(self, system: str, patients: Sequence[str], actor: str, reference: Mapping[str, Any]) -> None:
         now = self.clock.now()
         with self.begin() as connection:
-            schedule = Schedule(connection, scope := scope_today(connection, system, now))
-            applied = apply_patients(connection, scope, schedule.directory(), patients, now)
+            applied = apply_patients(connection, scope_today(connection, system, now), patients, now)
             note_activity(connection, applied.counts, actor, reference, now)

@@ -227,15 +227,14 @@ class Runs:
         self._connection.execute(_FAIL_LOGS, {"run_id": run.id, "code": code, "now": now})
         self._finish_refreshes(run.id, now)
 
-    def finish(self, run_id: UUID, now: datetime) -> None:
-        """Complete the run if its last log is finished. Two workers who finish at once wait for each other here."""
-        run = self._run(sync_runs.c.id == run_id, lock=True)
-        self._finish_refreshes(run_id, now)
-        statuses = set(self._connection.execute(_STATUSES, {"run_id": run_id}).scalars())
-        if run is None or run.state != "applying" or "in_progress" in statuses:
-            return
-        state = "completed" if statuses <= {"completed"} else "partial"
-        self.set(run_id, state=state, finished_at=now, touched_at=now)
+    def finish(self, run_id: UUID, refresh_id: UUID | None, now: datetime) -> None:
+        """Complete the run if its last log is finished, and the refresh that the caller's log belongs to likewise.
+
+        The caller has locked the run in a statement before, so that this one sees what others did until then.
+        """
+        self._connection.execute(_FINISH, {"run_id": run_id, "now": now})
+        if refresh_id:
+            self._finish_refreshes(run_id, now)
 
     def _finish_refreshes(self, run_id: UUID, now: datetime) -> None:
         """Close the refreshes that have nothing left to do. Runs of two accounts may end at once: each in its turn."""
@@ -307,7 +306,13 @@ _FINISH_REFRESHES = sa.text("""
         and not exists (select from sync_logs l where l.refresh_id = f.id and l.status = 'in_progress')
 """).bindparams(sa.bindparam("refresh_ids", type_=sa.ARRAY(sa.Uuid)))
 
-_STATUSES = sa.select(sync_logs.c.status).where(sync_logs.c.run_id == sa.bindparam("run_id"))
+_FINISH = sa.text("""
+    update sync_runs r set finished_at = :now, touched_at = :now, state = case
+        when exists (select from sync_logs l where l.run_id = r.id and l.status <> 'completed') then 'partial'
+        else 'completed' end
+    where r.id = :run_id and r.state = 'applying'
+        and not exists (select from sync_logs l where l.run_id = r.id and l.status = 'in_progress')
+""")
 
 _STUCK = (
     sa.update(sync_runs)

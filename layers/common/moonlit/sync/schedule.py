@@ -44,6 +44,15 @@ class Scope:
     last: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What was written for a patient: visits that are new, others that changed, and how many lie in the window now."""
+
+    new: int = 0
+    updated: int = 0
+    inside: int = 0
+
+
 class Schedule:
     """The visits of one account as one transaction sees them. It never commits."""
 
@@ -61,77 +70,63 @@ class Schedule:
             seats={(seat[0], seat[1]): (seat[2], seat[3]) for seat in found["seats"] if seat[1] is not None},
         )
 
-    def resources(self, patients: Collection[str]) -> set[str]:
-        """Return the persons, patients and rooms whose time the waiting rows of `patients` are about."""
-        found = self._execute(sql.RESOURCES, patients=_uuids(patients)).scalar_one()
+    def lock(self, patients: Collection[str]) -> set[str]:
+        """Wait for this transaction's turn on all whose time the waiting rows of `patients` are about.
+
+        Returns:
+            These persons, patients and rooms.
+        """
+        found = self._execute(sql.LOCK, patients=uuids(patients)).scalar_one()
         return set(found.split(",")) if found else set()
 
     def waiting(self, patients: Collection[str]) -> list[tuple[Row, Held | None]]:
         """Return the rows of `patients` that changed since they were last applied, each with the visit held for it."""
-        found = json.loads(self._execute(sql.WAITING, patients=_uuids(patients)).scalar_one() or "[]")
+        found = json.loads(self._execute(sql.WAITING, patients=uuids(patients)).scalar_one() or "[]")
         return [(Row(*row[:_ROW]), Held(*row[_ROW:]) if row[_ROW] else None) for row in found]
 
     def add(self, changes: Collection[Change], now: datetime) -> int:
-        """Add visits that are new here and return how many were: fewer when somebody else took over an id first."""
+        """Add visits that are new here and return how many were: fewer when somebody else took over an id first.
+
+        Time from the EHR is taken as it is, here and in `update`, even overlapping: people have to sort it out, not a
+        constraint.
+        """
         if not changes:
             return 0
-        return self._execute(sql.ADD, rows=_json(map(_written, changes)), now=now).rowcount
+        return self._execute(sql.ADD, rows=as_json(map(_written, changes)), now=now).rowcount
 
     def update(self, changes: Collection[Change], now: datetime) -> None:
-        """Bring visits to what the EHR says; a visit that moves or ends counts up its calendar sequence."""
-        if changes:
-            self._execute(sql.UPDATE, rows=_json(map(_written, changes)), now=now)
+        """Bring visits, and the time that they claim, to what the EHR says, and note that their rows are applied.
 
-    def claim(self, changes: Collection[Change], now: datetime) -> None:
-        """Claim and release time as the changes say, and open a conflict where a local booking holds it.
-
-        Time from the EHR is taken as it is, even overlapping: people have to sort it out, not a constraint.
+        A visit that moves or ends counts up its calendar sequence.
         """
-        claiming = [change for change in changes if change.claims in ("take", "renew", "move", "protect")]
-        self._claims(sql.RELEASE, changes, "release", "renew", "protect")
-        self._claims(sql.MOVE, changes, "move")
-        self._claims(sql.CLAIM, changes, "take", "renew")
-        self._claims(sql.PROTECT, changes, "protect")
-        if claiming:
-            self._execute(sql.CONFLICTS, rows=_json(map(_claimed, claiming)), now=now)
+        if changes:
+            self._execute(sql.UPDATE, rows=as_json(map(_written, changes)), now=now)
+        if booked_here := [change for change in changes if change.claims == "protect"]:
+            self._connection.execute(sql.PROTECT, {"rows": as_json(map(_claimed, booked_here))})
 
-    def _claims(self, statement: sa.TextClause, changes: Iterable[Change], *which: str) -> None:
-        if rows := [_claimed(change) for change in changes if change.claims in which]:
-            self._connection.execute(statement, {"rows": _json(rows)})
+    def open_conflicts(self, changes: Iterable[Change], now: datetime) -> None:
+        """Open a conflict where a visit now takes time that a local booking holds."""
+        if claiming := [change for change in changes if change.claims in ("take", "renew", "move", "protect")]:
+            self._execute(sql.CONFLICTS, rows=as_json(map(_claimed, claiming)), now=now)
 
     def applied(self, rows: Collection[Row]) -> None:
         """Note that the rows, with this content, have been brought to the visits."""
         if rows:
             self._execute(
-                sql.APPLIED, rows=_json({"external_id": row.external_id, "hash": row.content_hash} for row in rows)
+                sql.APPLIED, rows=as_json({"external_id": row.external_id, "hash": row.content_hash} for row in rows)
             )
 
-    def refreshed(self, patients: Collection[str], now: datetime) -> None:
-        """Note that the patients are up to date with the EHR as of now."""
-        self._execute(sql.REFRESHED, patients=_uuids(patients), now=now)
+    def refreshed(self, patients: Collection[str], tallies: Mapping[str, Tally], now: datetime) -> dict[str, Counts]:
+        """Note that the patients are up to date with the EHR as of now, and return each one's counts.
 
-    def count(
-        self, patients: Collection[str], changed: Mapping[str, Counts], inside: Mapping[str, int]
-    ) -> dict[str, Counts]:
-        """Return each patient's counts: `changed`, and as unchanged every other visit inside the window.
-
-        Args:
-            patients: The patients asked for.
-            changed: What was counted for the rows that have been applied just now.
-            inside: How many of those visits lie inside the window now.
+        Unchanged is every visit inside the window that `tallies`, of the rows applied just now, does not tell of.
         """
-        found = json.loads(self._execute(sql.COUNT, patients=_uuids(patients)).scalar_one() or "{}")
+        found = json.loads(self._execute(sql.REFRESH, patients=uuids(patients), now=now).scalar_one() or "{}")
         counts = {}
         for patient_id in patients:
-            each = changed.get(patient_id, Counts())
-            unchanged = found.get(patient_id, 0) - inside.get(patient_id, 0)
-            counts[patient_id] = Counts(each.new, each.updated, unchanged, each.errors)
+            each = tallies.get(patient_id, Tally())
+            counts[patient_id] = Counts(each.new, each.updated, found.get(patient_id, 0) - each.inside)
         return counts
-
-    def record(self, run_id: UUID, counts: Mapping[str, Counts], now: datetime) -> None:
-        """Store the patients' results in a run; one that is there already stays: it was counted when it happened."""
-        rows = _json({"patient_id": patient_id, **asdict(each)} for patient_id, each in counts.items())
-        self._connection.execute(sql.RECORD, {"rows": rows, "run_id": run_id, "now": now})
 
     def _execute(self, statement: sa.TextClause, **values: Any) -> sa.CursorResult[Any]:
         return self._connection.execute(statement, {**asdict(self._scope), **values})
@@ -154,12 +149,13 @@ def _only(values: Collection[str]) -> str | None:
     return next(iter(values)) if len(values) == 1 else None
 
 
-def _uuids(texts: Collection[str]) -> str:
+def uuids(texts: Collection[str]) -> str:
     """Return an array as PostgreSQL writes it; pg8000 is slow with arrays of its own."""
     return f"{{{','.join(texts)}}}"
 
 
-def _json(rows: Iterable[Mapping[str, Any]]) -> str:
+def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Return rows as the statements take them."""
     return json.dumps(list(rows), separators=(",", ":"))
 
 
@@ -170,16 +166,11 @@ def _written(change: Change) -> dict[str, Any]:
         "patient_id": change.row.patient_id,
         "modified_ms": change.row.modified_ms,
         "content_hash": change.row.content_hash,
+        "person_id": change.person_id,
+        "claims": change.claims,
         **change.visit._asdict(),
     }
 
 
 def _claimed(change: Change) -> dict[str, Any]:
-    return {
-        "id": change.appointment_id,
-        "external_id": change.row.external_id,
-        "patient_id": change.row.patient_id,
-        "person_id": change.person_id,
-        "start_ms": change.visit.start_ms,
-        "end_ms": change.visit.end_ms,
-    }
+    return {"id": change.appointment_id, "external_id": change.row.external_id, "person_id": change.person_id}

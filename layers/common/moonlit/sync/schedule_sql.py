@@ -72,9 +72,9 @@ _NOT_SEEN_SINCE = """exists (
         select from ehr_writes w where w.appointment_id = a.id and w.kind in ('cancel', 'reschedule')
             and w.state = 'confirmed' and w.finished_at > m.seen_at)"""
 
-RESOURCES = sa.text(f"""
-    with changed as materialized ({_CHANGED})
-    select string_agg(id::text, ',') from (
+# Locked as booking/claims.py does it: all of them, in one order for everybody.
+LOCK = sa.text(f"""
+    with changed as materialized ({_CHANGED}), resources as (
         select visit_patient_id as id from changed
         union
         select p.person_id from {SEATS} s join providers p on p.id = s.provider_id
@@ -88,7 +88,9 @@ RESOURCES = sa.text(f"""
         union  -- The queue of those who do not know yet which room it will be, see booking/offer.py.
         select '00000000-0000-0000-0000-000000000000'::uuid from appointments a
         where a.room_id is not null and a.id in (select appointment_id from changed)
-    ) resources where id is not null
+    )
+    select string_agg(id::text, ','), count(pg_advisory_xact_lock(key)::text) from (
+        select id, hashtextextended(id::text, 0) as key from resources where id is not null order by key) in_order
 """)
 
 WAITING = sa.text(f"""
@@ -115,7 +117,14 @@ WAITING = sa.text(f"""
 _VISITS = """jsonb_to_recordset(cast(:rows as jsonb)) as v (
         id uuid, external_id text, patient_id uuid, provider_id uuid, rendering_provider_id uuid, service_id uuid,
         service_instance_id uuid, modality text, start_ms bigint, end_ms bigint, status text, deleted_in_ehr boolean,
-        meeting_url text, location_info jsonb, modified_ms bigint, content_hash text)"""
+        meeting_url text, location_info jsonb, modified_ms bigint, content_hash text, person_id uuid, claims text)"""
+_SPAN = "tstzrange(to_timestamp(v.start_ms / 1000.0), to_timestamp(v.end_ms / 1000.0))"
+_CLAIM = f"""
+    insert into time_claims (id, resource_kind, resource_id, span, appointment_id, enforced)
+    select gen_random_uuid(), r.kind, r.id, {_SPAN}, v.id, false
+    from wanted v cross join lateral (values ('person', v.person_id), ('patient', v.patient_id)) r (kind, id)
+    where r.id is not null and v.claims in ('take', 'renew')
+"""
 
 ADD = sa.text(f"""
     with wanted as (select * from {_VISITS}), added as (
@@ -127,13 +136,24 @@ ADD = sa.text(f"""
             status, modality, :system, meeting_url, location_info, deleted_in_ehr,
             to_timestamp(modified_ms / 1000.0), :now, :now
         from wanted
-    )
+    ), claimed as ({_CLAIM})
     insert into appointment_external_ids (account_id, external_id, appointment_id, applied_hash)
     select :account_id, external_id, id, content_hash from wanted
     on conflict do nothing
 """)
 
+# What is claimed anew is put beside what is deleted: no part of a statement sees what another one does.
 UPDATE = sa.text(f"""
+    with wanted as (select * from {_VISITS}), applied as (
+        update appointment_external_ids x set applied_hash = v.content_hash
+        from wanted v where x.account_id = :account_id and x.external_id = v.external_id
+    ), released as (
+        delete from time_claims c using wanted v
+        where c.appointment_id = v.id and v.claims in ('release', 'renew', 'protect')
+    ), moved as (
+        update time_claims c set span = {_SPAN}, enforced = false
+        from wanted v where c.appointment_id = v.id and v.claims = 'move'
+    ), claimed as ({_CLAIM})
     update appointments a set
         provider_id = v.provider_id, rendering_provider_id = v.rendering_provider_id, service_id = v.service_id,
         service_instance_id = v.service_instance_id, modality = v.modality,
@@ -143,29 +163,11 @@ UPDATE = sa.text(f"""
         ehr_modified_at = to_timestamp(v.modified_ms / 1000.0), updated_at = :now,
         co_visit = a.co_visit and v.rendering_provider_id is not null,
         sequence = a.sequence + (a."start" <> to_timestamp(v.start_ms / 1000.0) or a.status <> v.status)::integer
-    from {_VISITS}
+    from wanted v
     where a.id = v.id
 """)
 
-_CLAIMS = """jsonb_to_recordset(cast(:rows as jsonb)) as v (
-        id uuid, external_id text, patient_id uuid, person_id uuid, start_ms bigint, end_ms bigint)"""
-_SPAN = "tstzrange(to_timestamp(v.start_ms / 1000.0), to_timestamp(v.end_ms / 1000.0))"
-
-RELEASE = sa.text(f"""
-    delete from time_claims c using {_CLAIMS} where c.appointment_id = v.id
-""")
-
-MOVE = sa.text(f"""
-    update time_claims c set span = {_SPAN}, enforced = false
-    from {_CLAIMS} where c.appointment_id = v.id
-""")
-
-CLAIM = sa.text(f"""
-    insert into time_claims (id, resource_kind, resource_id, span, appointment_id, enforced)
-    select gen_random_uuid(), r.kind, r.id, {_SPAN}, v.id, false
-    from {_CLAIMS}, lateral (values ('person', v.person_id), ('patient', v.patient_id)) r (kind, id)
-    where r.id is not null
-""")
+_CLAIMS = """jsonb_to_recordset(cast(:rows as jsonb)) as v (id uuid, external_id text, person_id uuid)"""
 
 # Time of a visit that was booked here stays protected as a booking protects it: with the service's buffers, for the
 # service's length even where the EHR shows less, for the attending of a co-visit and for the room. Only what overlaps
@@ -216,30 +218,24 @@ APPLIED = sa.text("""
 """)
 
 # A patient whom only another EHR knows is no more up to date than before.
-REFRESHED = sa.text("""
+REFRESHED = """
     update patients set last_practiceq_sync_at = :now where id = any(cast(:patients as uuid[]))
         and case cast(:system as text)
             when 'intakeq' then intakeq_client_id is not null or athena_patient_id is null
             else athena_patient_id is not null or intakeq_client_id is null
         end
-""")
+"""
 
-COUNT = sa.text("""
-    select json_object_agg(patient_id, visits)::text from (
-        select a.patient_id, count(*) as visits from appointments a
-        where a.patient_id = any(cast(:patients as uuid[])) and a."start" >= :first and a."start" < :last
-            and exists (
-                select from appointment_external_ids x
-                where x.appointment_id = a.id and x.account_id = :account_id and x.is_current)
-        group by a.patient_id) held
-""")
+HELD = """
+    select a.patient_id, count(*) as visits from appointments a
+    where a.patient_id = any(cast(:patients as uuid[])) and a."start" >= :first and a."start" < :last
+        and exists (
+            select from appointment_external_ids x
+            where x.appointment_id = a.id and x.account_id = :account_id and x.is_current)
+    group by a.patient_id
+"""
 
-RECORD = sa.text("""
-    insert into sync_patient_results (run_id, patient_id, status, new, updated, unchanged, errors, at)
-    select
-        :run_id, patient_id, case when errors > 0 then 'error' else 'synced' end, new, updated, unchanged, errors, :now
-    from jsonb_to_recordset(cast(:rows as jsonb)) as r
-        (patient_id uuid, new integer, updated integer, unchanged integer, errors integer)
-    order by patient_id
-    on conflict do nothing
+REFRESH = sa.text(f"""
+    with refreshed as ({REFRESHED})
+    select json_object_agg(patient_id, visits)::text from ({HELD}) held
 """)

@@ -29,7 +29,6 @@ from moonlit.sync.mirror import Mirror
 from moonlit.sync.new_ids import follow
 from moonlit.sync.pull import Meter, failure_code
 from moonlit.sync.runs import Runs
-from moonlit.sync.schedule import Schedule
 from moonlit.sync.scopes import scope_days
 from moonlit.sync.systems import NUMBERS
 from moonlit.sync.visits import Outcome
@@ -207,7 +206,7 @@ class SinglePatient:
         totals: Counter[str] = Counter()
         outcomes: dict[UUID, Outcome] = {}
         for scope in [scope_days(connection, system, window) for system in systems]:
-            applied = apply_patients(connection, scope, Schedule(connection, scope).directory(), [patient], now)
+            applied = apply_patients(connection, scope, [patient], now)
             totals.update(asdict(applied.counts[patient]))
             outcomes |= {UUID(visit): outcome for visit, outcome in applied.outcomes.items()}
         unknown = connection.execute(_UNKNOWN_GIVERS, {"patient_id": patient_id, "now": now}).scalar_one()
