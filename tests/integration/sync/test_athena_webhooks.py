@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -53,7 +54,9 @@ class Deliveries:
     @property
     def applier(self) -> Applier:
         practice = self.practice
-        return Applier(practice.begin, practice.clock, lambda _: self.night.ehr, self.receiver.take_apart)
+        return Applier(
+            practice.begin, practice.clock, lambda _: (self.night.ehr, self.night.meter), self.receiver.take_apart
+        )
 
     def receive(self, body: bytes, secret: str = SECRET) -> None:
         digest = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
@@ -95,6 +98,101 @@ def test_the_visit_is_read_and_brought_here_with_a_log(deliveries: Deliveries) -
     assert deliveries.statuses() == {"1": "confirmed"}
     assert deliveries.events() == [("1", "applied", None)]
     assert deliveries.practice.rows("select sync_type, new from sync_logs") == [{"sync_type": "webhook", "new": 1}]
+
+
+def test_the_log_says_what_the_event_cost(deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch) -> None:
+    practice, ehr = deliveries.practice, deliveries.night.ehr
+
+    class TwoSecondsAway:
+        def visit(self, *question: Any) -> Any:
+            practice.clock.advance(seconds=2)
+            return ehr.visit(*question)
+
+    deliveries.night.meter.read()
+    monkeypatch.setattr(deliveries.night, "ehr", TwoSecondsAway())
+    began = practice.clock.now()
+    deliveries.deliver(notification("1", "e-1"))
+    (log,) = logs(deliveries)
+    assert log["requests_used"] == len(appointments_read(deliveries))
+    assert (log["started_at"], log["completed_at"], log["duration_ms"]) == (began, practice.clock.now(), 2000)
+
+
+@pytest.mark.parametrize(
+    ("appointment_id", "fails", "status", "error"),
+    [
+        ("1", {"status": 400}, "failed", "ehr_refused_400"),
+        ("1", {"status": 404}, "completed", None),
+        ("1", {"status": 503}, "failed", "ehr_unavailable"),
+    ],
+    ids=["malformed", "ignored", "failed"],
+)
+def test_an_event_that_reaches_nobody_leaves_a_log_of_its_requests(
+    deliveries: Deliveries, appointment_id: str, fails: dict[str, Any], status: str, error: str | None
+) -> None:
+    path = f"/appointments/{appointment_id}"
+    deliveries.night.server.fail({"path": path, "kind": "error_before", "times": None, **fails})
+    deliveries.night.server.forget()
+    deliveries.receive(bundle(notification(appointment_id, "e-1")))
+    with suppress(EhrUnavailable):
+        deliveries.apply()
+    (log,) = logs(deliveries)
+    assert (log["status"], log["error_message"], log["patients_processed"]) == (status, error, 0)
+    assert log["requests_used"] == len(appointments_read(deliveries)) > 0
+    assert log["patient_id"] is None
+
+
+def test_an_event_that_could_not_be_asked_about_leaves_no_log(
+    deliveries: Deliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_left(lane: Lane) -> None:
+        raise BudgetExhausted(30)
+
+    monkeypatch.setattr(deliveries.night.meter.budget, "take", nothing_left)
+    deliveries.receive(bundle(notification("1", "e-1")))
+    with pytest.raises(BudgetExhausted):
+        deliveries.apply()
+    assert logs(deliveries) == []
+
+
+def logs(deliveries: Deliveries) -> list[Any]:
+    return deliveries.practice.rows("select * from sync_logs")
+
+
+def appointments_read(deliveries: Deliveries) -> list[str]:
+    """Return the requests for a visit, and for what an adapter has to learn before it can read one."""
+    return [request["path"] for request in deliveries.night.server.requests() if "token" not in request["path"]]
+
+
+@pytest.mark.parametrize("order", [("1", "3"), ("3", "1")], ids=["old_id_first", "new_id_first"])
+def test_a_visit_that_staff_move_stays_one_visit(deliveries: Deliveries, order: tuple[str, str]) -> None:
+    held = moved(deliveries)
+    for appointment_id in order:
+        deliveries.deliver(notification(appointment_id, f"m-{appointment_id}"))
+    assert ids(deliveries) == {("1", held, False), ("3", held, True)}
+    assert deliveries.practice.rows("select id, status from appointments") == [{"id": held, "status": "confirmed"}]
+
+
+def test_a_move_of_which_only_the_old_id_is_heard_waits_for_the_night(deliveries: Deliveries) -> None:
+    held = moved(deliveries)
+    deliveries.deliver(notification("1", "m-1"))
+    assert ids(deliveries) == {("1", held, True)}
+    assert deliveries.statuses() == {"1": "confirmed"}
+    deliveries.night.run()
+    assert ids(deliveries) == {("1", held, False), ("3", held, True)}
+    assert deliveries.practice.rows("select id, status from appointments") == [{"id": held, "status": "confirmed"}]
+
+
+def moved(deliveries: Deliveries) -> UUID:
+    """Bring the visit here, and let staff move it later, of which nobody is told yet; return its id."""
+    deliveries.deliver(notification("1", "e-1"))
+    deliveries.practice.clock.advance(minutes=1)
+    deliveries.night.server.staff("move", appointmentid="1", newappointmentid="3")
+    return UUID(str(deliveries.practice.visits()["1"]["id"]))
+
+
+def ids(deliveries: Deliveries) -> set[tuple[str, UUID, bool]]:
+    found = deliveries.practice.rows("select external_id, appointment_id, is_current from appointment_external_ids")
+    return {(row["external_id"], row["appointment_id"], row["is_current"]) for row in found}
 
 
 def test_one_delivery_may_tell_of_several_visits(deliveries: Deliveries) -> None:

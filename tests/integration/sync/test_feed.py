@@ -53,7 +53,7 @@ class Minute:
     def apply(self) -> None:
         practice = self.practice
         for message in self.queue.take():
-            Applier(practice.begin, practice.clock, lambda _: self.night.ehr, nobody_asks).apply(
+            Applier(practice.begin, practice.clock, lambda _: (self.night.ehr, self.night.meter), nobody_asks).apply(
                 UUID(message["eventId"])
             )
 
@@ -289,6 +289,53 @@ def test_the_feed_and_the_night_agree(minute: Minute) -> None:
     minute.apply()
     counts = minute.night.run()["counts"]
     assert (counts["new"], counts["updated"], counts["unchanged"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("reverse", [False, True], ids=["in_order", "reversed"])
+def test_a_visit_that_staff_move_stays_one_visit(minute: Minute, *, reverse: bool) -> None:
+    held = hold(minute)
+    minute.night.server.staff("move", appointmentid="1", newappointmentid="3")
+    assert minute.read() == 2
+    if reverse:
+        minute.queue.waiting.reverse()
+    minute.apply()
+    assert standing(minute) == {("1", held, "confirmed", False), ("3", held, "confirmed", True)}
+
+
+@pytest.mark.parametrize("first", ["1", "3"], ids=["old_row_first", "new_row_first"])
+def test_a_move_whose_rows_come_apart_is_one_visit_when_both_are_there(minute: Minute, first: str) -> None:
+    held = hold(minute)
+    minute.night.server.staff("move", appointmentid="1", newappointmentid="3")
+    rows = [row for row in minute.night.server.state()["appointments"] if row["appointmentid"] in ("1", "3")]
+    rows.sort(key=lambda row: row["appointmentid"] != first)
+    for row in rows:
+        # Until the other half is known, nobody is told of a cancellation that is none.
+        assert {
+            (status, is_current) for external_id, _, status, is_current in standing(minute) if external_id == "1"
+        } == {("confirmed", True)}
+        minute.ehr = Scripted([[row], []])
+        assert minute.read() == 1
+        minute.apply()
+    assert standing(minute) == {("1", held, "confirmed", False), ("3", held, "confirmed", True)}
+    assert len(minute.practice.rows("select id from appointments")) == 1
+
+
+def hold(minute: Minute) -> UUID:
+    """Bring the first visit here, and return its id; a minute later something else may happen to it."""
+    book(minute, 1)
+    minute.read()
+    minute.apply()
+    minute.practice.clock.advance(minutes=1)
+    return UUID(str(minute.practice.visits()["1"]["id"]))
+
+
+def standing(minute: Minute) -> set[tuple[str, UUID, str, bool]]:
+    """Return each id in the EHR with its visit, that one's status, and whether the id is the visit's present one."""
+    found = minute.practice.rows(
+        "select x.external_id, a.id, a.status, x.is_current from appointments a"
+        " join appointment_external_ids x on x.appointment_id = a.id"
+    )
+    return {(row["external_id"], row["id"], row["status"], row["is_current"]) for row in found}
 
 
 def test_an_ehr_without_a_feed_is_not_asked(practice: Practice) -> None:

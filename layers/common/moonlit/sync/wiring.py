@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from moonlit import wiring
 from moonlit.queues import SqsQueue
 from moonlit.settings import QueueSettings, athena_secret, intakeq_secret, load
 
 if TYPE_CHECKING:
+    from moonlit.ehr.port import Ehr
     from moonlit.sync.applying import Applier
     from moonlit.sync.feed import FeedReader
     from moonlit.sync.nightly import Nightly
     from moonlit.sync.nights import Nights
     from moonlit.sync.organizations import Organizations
+    from moonlit.sync.pull import Meter
     from moonlit.sync.refreshes import Refreshes
     from moonlit.sync.replay import Replayer
     from moonlit.sync.resume import SyncQueues
@@ -121,7 +124,16 @@ def applier() -> Applier:
     """Return what applies stored webhook events."""
     from moonlit.sync.applying import Applier
 
-    return Applier(wiring.begin(), wiring.clock(), wiring.ehr_of, lambda body: athena_receiver().take_apart(body))
+    # An adapter keeps what it has learned of its account: another one would have to ask for it again.
+    return Applier(wiring.begin(), wiring.clock(), cache(_metered), lambda body: athena_receiver().take_apart(body))
+
+
+def _metered(account_id: UUID) -> tuple[Ehr, Meter]:
+    from moonlit.ehr.budget import DatabaseBudget
+    from moonlit.sync.pull import Meter
+
+    meter = Meter(DatabaseBudget(wiring.begin(), account_id, wiring.clock()))
+    return wiring.ehr_with(account_id, meter), meter
 
 
 def replayer() -> Replayer:
