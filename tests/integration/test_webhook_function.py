@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aws_lambda_powertools.utilities import parameters
 
+from moonlit.queues import MessageNotSent, SqsQueue
 from tests.fixtures_athena import CLIENT_ID, CLIENT_SECRET, PRACTICE
 from tests.fixtures_functions import SIGNING_SECRET, WEBHOOK_SECRET, Functions, functions, sample
 from tests.fixtures_intakeq import open_intakeq, start_intakeq
@@ -96,6 +97,23 @@ def test_a_stranger_leaves_nothing_whatever_they_send(functions: Functions) -> N
         ):
             assert status(functions, event) == 401, name
     assert stored(functions) == []
+
+
+def test_a_queue_that_is_down_is_no_reason_to_send_the_event_again(
+    functions: Functions, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(*_: object) -> None:
+        raise MessageNotSent
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SqsQueue, "send", down)
+        for name in ("webhook/intakeq", "webhook/athena"):
+            assert status(functions, sample(name)) == 200
+    assert [state for state, _ in stored(functions)].count("received") == 2
+    assert caplog.text.count("event_not_queued") == 2
+    functions.clock.advance(minutes=6)
+    assert functions.call("sweeper", sample("sweeper/every_minute"))["events"] == 2
+    assert len(functions.queues["EventQueue"].take()) == 2
 
 
 def test_a_strange_secret_is_none_of_ours(functions: Functions) -> None:

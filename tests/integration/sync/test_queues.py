@@ -7,9 +7,12 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
 from moto import mock_aws
 
+from local.host.intrinsics import read_document
 from moonlit.queues import MessageNotSent, SqsQueue
+from tests.conftest import ROOT
 
 
 @pytest.fixture
@@ -41,3 +44,30 @@ def test_message_that_the_queue_refuses_is_an_error(queue: SqsQueue, monkeypatch
     monkeypatch.setattr(queue._client, "send_message_batch", lambda **_: refused)
     with pytest.raises(MessageNotSent, match="1 of 1"):
         queue.send([{"number": 1}])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ClientError({"Error": {"Code": "ServiceUnavailable"}}, "SendMessageBatch"),
+        EndpointConnectionError(endpoint_url="https://sqs.example.org"),
+        ReadTimeoutError(endpoint_url="https://sqs.example.org"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_queue_that_cannot_be_reached_is_the_same_error(
+    queue: SqsQueue, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def away(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(queue._client, "send_message_batch", away)
+    with pytest.raises(MessageNotSent, match=type(error).__name__):
+        queue.send([{"number": 1}])
+
+
+def test_queue_that_hangs_is_given_up_before_a_webhook_has_to_be_answered(queue: SqsQueue) -> None:
+    config = queue._client.meta.config
+    tries = config.retries["total_max_attempts"]
+    webhook = read_document(ROOT / "template.yaml")["Resources"]["WebhookFunction"]["Properties"]
+    assert tries * (config.connect_timeout + config.read_timeout) < webhook["Timeout"]

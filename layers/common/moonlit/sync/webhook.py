@@ -16,7 +16,8 @@ from moonlit.db.engine import Begin
 from moonlit.ehr.athena_events import Notification, delivery_of, is_signed
 from moonlit.ehr.intakeq_events import Event, event_of
 from moonlit.ehr.port import EhrRefused
-from moonlit.queues import Queue
+from moonlit.observability import logger
+from moonlit.queues import MessageNotSent, Queue
 from moonlit.sync.errors import WebhookMalformed, WebhookRefused
 from moonlit.sync.events import (
     ATHENA,
@@ -49,14 +50,20 @@ class Inbox:
     queue: Queue
 
     def keep(self, events: Iterable[NewEvent]) -> None:
-        """Store the events in one transaction, then queue them. What is stored already changes nothing."""
+        """Store the events in one transaction, then queue them. What is stored already changes nothing.
+
+        A queue that takes none is no reason to have the sender come again: the sweeper finds what waits.
+        """
         now = self.clock.now()
         with self.begin() as connection:
             store = Events(connection)
             stored = [store.add(event, now) for event in events]
         # Also copies of events that wait: the message of the first one may have been lost.
         waiting = [event_id for event_id, state in stored if state == "received"]
-        self.queue.send([{"eventId": str(event_id)} for event_id in waiting])
+        try:
+            self.queue.send([{"eventId": str(event_id)} for event_id in waiting])
+        except MessageNotSent:
+            logger.warning("event_not_queued", events=len(waiting))
 
     def refuse(self, source: str, body: bytes, error: str) -> WebhookMalformed:
         """Store a body that makes no sense, for people to look at, and return the error to answer with."""
