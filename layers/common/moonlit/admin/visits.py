@@ -81,7 +81,8 @@ def book(
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     key = Key(idempotency_key, hashlib.sha256(body.model_dump_json().encode()).hexdigest())
     overrule = body.overrule.overrule(staff.user_id) if body.overrule else None
-    booked = desk().book(body.wanted(by_staff=True, overrule=overrule), key)
+    actor = auth.actor(staff, router.current_event)
+    booked = desk().book(body.wanted(by_staff=True, overrule=overrule, actor=actor), key)
     return _answered(booked, HTTPStatus.CREATED)
 
 
@@ -93,8 +94,9 @@ def book(
 )
 def cancel(appointment_id: AppointmentId, body: Annotated[CancelBody | None, Body()] = None) -> Response[str]:
     """Cancel a visit at any time; once more answers the same."""
-    auth.require(wiring.begin(), router.current_event, "admin")
-    return answer(desk().cancel(appointment_id, body.reason if body else None, by_staff=True))
+    staff = auth.require(wiring.begin(), router.current_event, "admin")
+    actor = auth.actor(staff, router.current_event)
+    return answer(desk().cancel(appointment_id, body.reason if body else None, by_staff=True, actor=actor))
 
 
 @router.post(
@@ -107,7 +109,8 @@ def reschedule(appointment_id: AppointmentId, body: Annotated[StaffMoveBody, Bod
     """Move a visit at any time, to another provider too, and over the patient's other visits with a reason."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     overrule = body.overrule.overrule(staff.user_id) if body.overrule else None
-    change = Change(appointment_id, body.start, body.provider_id, by_staff=True, overrule=overrule)
+    actor = auth.actor(staff, router.current_event)
+    change = Change(appointment_id, body.start, body.provider_id, by_staff=True, overrule=overrule, actor=actor)
     return _answered(desk().move(change), HTTPStatus.OK)
 
 

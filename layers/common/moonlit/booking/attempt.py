@@ -21,6 +21,7 @@ from moonlit.booking.offer import Counter, Offer
 from moonlit.booking.patients import Patient, Patients
 from moonlit.booking.rules import billing_lines
 from moonlit.booking.store import Visits
+from moonlit.booking.trail import note_change
 from moonlit.booking.wanted import Key, Wanted
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
@@ -83,7 +84,8 @@ class Attempt:
         if self.wanted.hold_id:
             Holds(connection).drop(self.wanted.hold_id)
         visits, appointment_id = Visits(connection), uuid4()
-        visits.add(self._visit(appointment_id, offer, patient, now))
+        visit = self._visit(appointment_id, offer, patient, now)
+        visits.add(visit)
         if not Keys(connection).claim(self.key, appointment_id, now, instead_of=self.instead_of):
             raise KeyTaken
         claims.add(appointment_id, offer.claims(patient.id, patient_enforced=not overruled))
@@ -95,6 +97,7 @@ class Attempt:
         if self.wanted.caller and self.instead_of is None:  # A second try is the same booking.
             limit = PublicLimits.model_validate(offer.inquiry.facts.settings).bookings_per_address_hour
             Callers(connection).use("booking", self.wanted.caller, limit, now)
+        note_change(connection, self.wanted.actor, now, "booked", visit, changes={}, overruled=overruled)
         return Accepted(appointment_id, write_id)
 
     def _visit(self, appointment_id: UUID, offer: Offer, patient: Patient, now: datetime) -> dict[str, object]:

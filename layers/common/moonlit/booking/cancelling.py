@@ -7,17 +7,27 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.audit.store import Actor
 from moonlit.availability.open_slots import OpenSlots
 from moonlit.booking.changes import check_window, locked_visit
 from moonlit.booking.claims import Claims
 from moonlit.booking.errors import NotActive
 from moonlit.booking.ledger import Ledger
 from moonlit.booking.store import ACTIVE, Kept, Visits
+from moonlit.booking.trail import note_change
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 
 
-def cancel(begin: Begin, clock: Clock, appointment_id: UUID, reason: str | None, *, by_staff: bool) -> UUID | None:
+def cancel(
+    begin: Begin,
+    clock: Clock,
+    appointment_id: UUID,
+    reason: str | None,
+    *,
+    by_staff: bool,
+    actor: Actor | None = None,
+) -> UUID | None:
     """Cancel the visit; once more changes nothing. Return the write that is to be carried to the EHR, if any.
 
     A booking that the EHR has not answered yet is cancelled there when it does (see settlement.py).
@@ -36,12 +46,10 @@ def cancel(begin: Begin, clock: Clock, appointment_id: UUID, reason: str | None,
             raise NotActive(f"the visit is {visit['status']}")
         if not by_staff:
             check_window(connection, visit, now)
-        Visits(connection).count_up(
-            appointment_id,
-            status="cancelled",
-            status_reason="cancelled_by_staff" if by_staff else "cancelled_by_patient",
-            updated_at=now,
-        )
+        status_reason = "cancelled_by_staff" if by_staff else "cancelled_by_patient"
+        changes = {"status": "cancelled", "status_reason": status_reason}
+        Visits(connection).count_up(appointment_id, **changes, updated_at=now)
+        note_change(connection, actor, now, "cancelled", visit.columns, changes=changes)
         Claims(connection).release(appointment_id)
         if _is_on_its_way(connection, appointment_id, now):
             return None

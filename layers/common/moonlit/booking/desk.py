@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from moonlit.audit.store import Actor
 from moonlit.booking import tokens
 from moonlit.booking.answers import AppointmentAnswer, appointment
 from moonlit.booking.calendar import calendar_of
@@ -69,14 +70,23 @@ class Desk:
         """
         return self._answer(self._details(appointment_id))
 
-    def cancel(self, appointment_id: UUID, reason: str | None, *, by_staff: bool = False) -> AppointmentAnswer:
+    def cancel(
+        self, appointment_id: UUID, reason: str | None, *, by_staff: bool = False, actor: Actor | None = None
+    ) -> AppointmentAnswer:
         """Cancel the visit, here at once and in the EHR as soon as it answers; once more changes nothing.
+
+        Args:
+            appointment_id: The visit.
+            reason: In the words of who cancels.
+            by_staff: At any time, and not only while a patient still may.
+            actor: Who of the staff cancels it, for the audit log; None for patients.
 
         Raises:
             BookingRefused: It is too late, or the visit does not stand.
             NotFound: There is no such visit.
         """
-        cancelling = partial(cancel, self.saga.begin, self.saga.clock, appointment_id, reason, by_staff=by_staff)
+        begin, clock = self.saga.begin, self.saga.clock
+        cancelling = partial(cancel, begin, clock, appointment_id, reason, by_staff=by_staff, actor=actor)
         write_id = retried_once(cancelling, ChangePending("somebody else is changing the visit"))
         if write_id:
             self.saga.carry(write_id, is_new=True)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.audit.store import Actor
 from moonlit.booking.changes import check_window
 from moonlit.booking.claims import Claims, united
 from moonlit.booking.errors import ChangePending, NotActive, NotBookedHere, PatientOverlap
@@ -16,6 +17,7 @@ from moonlit.booking.moves import COLUMNS, Record
 from moonlit.booking.offer import Counter, Offer
 from moonlit.booking.patients import Patients
 from moonlit.booking.store import ACTIVE, Kept, Visits
+from moonlit.booking.trail import note_change
 from moonlit.booking.wanted import Overrule, SlotWish
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
@@ -23,13 +25,18 @@ from moonlit.db.engine import Begin
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Where a visit is to go; without `provider_id` the same provider gives it."""
+    """Where a visit is to go; without `provider_id` the same provider gives it.
+
+    Attributes:
+        actor: Who of the staff moves it, for the audit log; None for patients.
+    """
 
     appointment_id: UUID
     start: datetime
     provider_id: UUID | None = None
     by_staff: bool = False
     overrule: Overrule | None = None
+    actor: Actor | None = None
 
 
 def wish_of(visit: Kept, change: Change) -> SlotWish:
@@ -119,9 +126,10 @@ class Moving:
         )
         claims.put(visit["id"], united([*before, *after]))
         columns = {name: value for name, value in offer.columns().items() if name in COLUMNS}
-        Visits(connection).count_up(
-            visit["id"], **columns, status="pending", status_reason=None, meeting_url=None, updated_at=now
-        )
+        changes = {**columns, "status": "pending", "status_reason": None, "meeting_url": None}
+        Visits(connection).count_up(visit["id"], **changes, updated_at=now)
+        overruled = self.change.overrule is not None
+        note_change(connection, self.change.actor, now, "moved", visit.columns, changes=changes, overruled=overruled)
         return self._open_write(connection, visit, offer, record, now)
 
     def _open_write(self, connection: sa.Connection, visit: Kept, offer: Offer, record: Record, now: datetime) -> UUID:

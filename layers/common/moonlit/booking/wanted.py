@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
+from moonlit.audit.store import Actor
 from moonlit.availability.store import Own
 from moonlit.availability.use_cases import Request
 from moonlit.booking.patients import PatientForm
@@ -76,12 +77,14 @@ class Wanted(SlotWish):
         given: Stored with the visit as it came: `insurance`, `roi_contacts` and `consents`.
         overrule: Set when the patient's other visits do not matter.
         caller: Whose public bookings are counted, see callers.py; None for staff.
+        actor: Who of the staff books, for the audit log; None for patients.
     """
 
     patient: PatientForm = field(kw_only=True)
     given: Mapping[str, object] = field(default_factory=dict, kw_only=True)
     overrule: Overrule | None = field(default=None, kw_only=True)
     caller: str | None = field(default=None, kw_only=True)
+    actor: Actor | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
