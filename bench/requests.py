@@ -11,6 +11,7 @@ import httpx
 
 from bench.findings import Finding
 from bench.instance import handle
+from bench.nights import ORGANIZATIONS, add_organizations
 from bench.practice import NOW, account, visit
 from bench.rig import Rig
 from bench.sizes import Sizes
@@ -29,7 +30,7 @@ def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
     asked = {patients: _second_night(rig, patients, sizes.changed) for patients in (few, many)}
     yield Finding(
         what=f"EHR requests of a night, {sizes.changed} changes, {many:,} patients", n=1, ours=asked[many], unit="",
-        bar=pages + _BESIDE_PAGES, note=f"{pages} page(s) of changes",
+        bar=pages + _BESIDE_PAGES, note=f"{ORGANIZATIONS} organizations; {pages} page(s) of changes",
     )  # fmt: skip
     yield Finding(
         what=f"the same, beside {few:,} patients", n=1, ours=asked[many], unit="", reference=asked[few], bar=1.0
@@ -56,6 +57,7 @@ def ehr_account(patients: int, changed: int) -> dict[str, Any]:
 
 def _second_night(rig: Rig, patients: int, changed: int) -> int:
     database = rig.copy(rig.practice(0, patients))
+    add_organizations(rig, database)
     with (
         rig.simulator(ehr_account(patients, changed)) as intakeq,
         rig.function("sync_cron", database, intakeq) as instance,

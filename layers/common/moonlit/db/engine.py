@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from moonlit.errors import MoonlitError
 
 DEADLOCK, SERIALIZATION_FAILURE, LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
+_STATEMENTS_KEPT = 512
 _TOLD = ("C", "t", "c", "n")  # Of the fields of PostgreSQL's errors: SQLSTATE, table, column and constraint.
 
 type Begin = Callable[[], AbstractContextManager[sa.Connection]]
@@ -27,6 +29,7 @@ def connect(url: str, *, tls: bool = False) -> sa.Engine:
 
     With `tls` the server has to prove who it is; without, pg8000 would go on in plain text where TLS is declined.
     """
+    _translate_statements_once()
     engine = sa.create_engine(
         url,
         pool_size=1,
@@ -39,6 +42,20 @@ def connect(url: str, *, tls: bool = False) -> sa.Engine:
     sa.event.listen(engine, "handle_error", _forget_values)
     sa.event.listen(engine, "connect", _send_at_once)
     return engine
+
+
+@cache
+def _translate_statements_once() -> None:
+    """Let pg8000 translate the placeholders of a statement once: it reads the text letter by letter, at every call."""
+    from pg8000 import legacy  # Who does not connect does not need it.
+
+    translate = legacy.convert_paramstyle
+    kept = lru_cache(_STATEMENTS_KEPT)(lambda statement: translate("format", statement, ())[0])
+
+    def translated(style: str, statement: str, values: Any) -> tuple[str, Any]:
+        return (kept(statement), values) if style == "format" else translate(style, statement, values)
+
+    legacy.convert_paramstyle = translated
 
 
 def _send_at_once(connection: Any, _: object) -> None:

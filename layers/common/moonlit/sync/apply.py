@@ -97,11 +97,12 @@ def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str
     locked = schedule.lock(patients)
     if not locked:
         return []
-    rows, directory = schedule.waiting(patients), schedule.directory()
+    theirs = [patient_id for patient_id in patients if patient_id in locked]
+    rows, directory = schedule.waiting(theirs), schedule.directory()
     if not _persons(rows, directory) <= locked:
         raise Moved("a row changed while its locks were taken")
     if _take_back_bookings(connection, scope, rows, now):
-        rows = schedule.waiting(patients)
+        rows = schedule.waiting(theirs)
     decisions = [_decided(row, held, directory) for row, held in rows]
     if any(each.change and each.change.claims == "protect" for each in decisions):
         Claims(connection).drop_expired_holds([UUID(resource) for resource in locked], now)

@@ -16,7 +16,7 @@ from moonlit.sync.apply import applied_at_last, apply_rows, tallies_of
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.parts import Bundle, Parts, bundled
 
-BATCH_PATIENTS = 200
+BATCH_PATIENTS = 500  # As many as ten messages of small organizations bring; their people wait for a tenth of a second.
 LIVE_STEPS = 40  # Into so many steps a refresh is cut that somebody watches.
 SECONDS_KEPT = 30.0  # A batch takes a second or two; with less time left a message takes over.
 

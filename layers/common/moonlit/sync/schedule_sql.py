@@ -40,7 +40,8 @@ DIRECTORY = sa.text(f"""
 # that was gone, or had another id, before anybody held it concerns nobody. A visit that is held stays its patient's,
 # whoever the EHR's client seems to be by now.
 _CHANGED = """
-    select m.*, x.appointment_id, x.is_current, coalesce(a.patient_id, m.patient_id) as visit_patient_id
+    select m.*, x.appointment_id, x.is_current, coalesce(a.patient_id, m.patient_id) as visit_patient_id, a.room_id,
+        array[a.provider_id, a.rendering_provider_id] as giver_ids
     from (
         select external_id from ehr_appointments
         where account_id = :account_id and patient_id = any(cast(:patients as uuid[]))
@@ -82,12 +83,11 @@ LOCK = sa.text(f"""
         union
         select c.resource_id from time_claims c where c.appointment_id in (select appointment_id from changed)
         union
-        select unnest(array[a.room_id, p.person_id]) from appointments a
-        left join providers p on p.id in (a.provider_id, a.rendering_provider_id)
-        where a.id in (select appointment_id from changed)
+        select p.person_id from changed c join providers p on p.id = any(c.giver_ids)
+        union
+        select room_id from changed
         union  -- The queue of those who do not know yet which room it will be, see booking/offer.py.
-        select '00000000-0000-0000-0000-000000000000'::uuid from appointments a
-        where a.room_id is not null and a.id in (select appointment_id from changed)
+        select '00000000-0000-0000-0000-000000000000'::uuid from changed where room_id is not null
     )
     select string_agg(id::text, ','), count(pg_advisory_xact_lock(key)::text) from (
         select id, hashtextextended(id::text, 0) as key from resources where id is not null order by key) in_order
