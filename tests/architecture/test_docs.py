@@ -30,6 +30,10 @@ TEMPLATE = read_document(ROOT / "template.yaml")
 RESOURCES: Mapping[str, Any] = TEMPLATE["Resources"]
 SECRETS: tuple[type[BaseModel], ...] = (IntakeqSecret, AthenaSecret)
 LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
+# The steps of a sweep, and what those of their functions return that say how much of what was done.
+SWEPT_BY = {"booking/sweep.py": ("str", "str | None")} | {
+    f"sync/{name}.py": ("dict[str, int]",) for name in ("resume", "report", "feed", "open_slots")
+}
 ONLY_LOCAL = {"DATABASE_URL", "MOONLIT_CLOCK_FILE", "PARTNER_DATABASE_URL"}
 
 
@@ -226,3 +230,37 @@ def test_every_log_line_is_described_with_its_level_and_fields() -> None:
         described = set(told[message][1].split(", "))
         assert told[message][0] == level, message
         assert names - {None} <= described if None in names else names == described, message
+
+
+def outcomes(value: ast.expr | None) -> Iterator[str]:
+    """Yield the texts that an expression may come to, or the keys of what it does."""
+    match value:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=one, orelse=other):
+            yield from outcomes(one)
+            yield from outcomes(other)
+        case ast.Dict(keys=keys):
+            yield from (text for key in keys for text in outcomes(key))
+
+
+def counted() -> Iterator[str]:
+    """Yield what a sweep may say that it did: outcomes of writes to an EHR, and the keys that its steps count under."""
+    for path, types in SWEPT_BY.items():
+        for function in ast.walk(ast.parse((LAYER / path).read_text())):
+            if not isinstance(function, ast.FunctionDef) or function.returns is None:
+                continue
+            counts = ast.unparse(function.returns) in types
+            for node in ast.walk(function):
+                match node:
+                    case ast.Return(value=value) if counts:
+                        yield from outcomes(value)
+                    case ast.Assign(targets=[ast.Name(id="outcome" | "told")], value=value):
+                        yield from outcomes(value)
+                    case ast.Subscript(value=ast.Name(id="done"), slice=ast.Constant(value=str(name))):
+                        yield name
+
+
+def test_what_a_sweep_counts_is_described() -> None:
+    told = rows(sections("observability")["Log lines"])["swept"][1].split(", ")
+    assert sorted(told) == sorted(set(counted()))
