@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
 from moonlit.ehr.athena_feed import changed_row
 from moonlit.ehr.athena_rows import Practice as Departments
@@ -270,6 +272,43 @@ def test_pages_are_read_until_there_is_nothing_left(minute: Minute) -> None:
         book(minute, number)
     assert minute.read() == 3
     assert minute.asked() == [SUBSCRIPTION, *[FEED] * 4]
+
+
+def test_a_page_is_stored_in_as_many_statements_however_many_rows_it_has(minute: Minute) -> None:
+    book(minute, 1)
+    minute.read()
+    [row] = [row for row in minute.night.server.state()["appointments"] if row["appointmentid"] == "1"]
+    counted = []
+    for first, rows in ((100, 2), (200, 60)):
+        page = [{**row, "appointmentid": str(number)} for number in range(first, first + rows)]
+        minute.ehr = Scripted([[*page, page[0]], []])
+        with statements(minute) as sent:
+            assert minute.read() == rows + 1
+        counted.append(len(sent))
+        stored = minute.practice.rows(
+            "select id from webhook_events where received_at = :now", now=minute.practice.clock.now()
+        )
+        assert len(stored) == rows
+    assert counted[0] == counted[1]
+    queued = [message["eventId"] for message in minute.queue.take()]
+    assert len(queued) == len(set(queued)) == 1 + 2 + 60
+
+
+@contextmanager
+def statements(minute: Minute) -> Iterator[list[str]]:
+    """Collect what is sent to the database meanwhile."""
+    sent: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        sent.append(statement)
+
+    with minute.practice.begin() as connection:
+        engine = connection.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", note)
 
 
 def test_without_time_nothing_is_taken(minute: Minute) -> None:

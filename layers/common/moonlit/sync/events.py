@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import base64
+import json
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from moonlit.db.tables import webhook_events
 
@@ -70,37 +71,29 @@ class Events:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def add(self, event: NewEvent, now: datetime, *, again: bool = False) -> tuple[UUID, str]:
-        """Store an event, unless it is there already; return its id and the state it is in.
+    def add(self, events: Iterable[NewEvent], now: datetime, *, again: bool = False) -> list[tuple[UUID, str]]:
+        """Store events, except for those that are there; return the id and the state of each, in the given order.
 
         Args:
-            event: The event.
+            events: The events, any number; two that are the same are one.
             now: The current instant.
-            again: One that is there already happened once more: it is as if it were new.
+            again: What is there already happened once more: it is as if it were new.
         """
-        waits = event.state == "received"
-        row = self._connection.execute(
-            insert(webhook_events)
-            .values(
-                id=uuid4(),
-                source=event.source,
-                content_hash=event.key,
-                body=event.body,
-                event_type=event.event_type,
-                external_id=event.external_id,
-                state=event.state,
-                error=event.error,
-                received_at=now,
-                next_try_at=now + UNTAKEN_AFTER if waits else None,
-            )
-            .on_conflict_do_update(
-                index_elements=["source", "content_hash"],
-                # The source changes nothing, but lets the row that is there be returned.
-                set_={"source": event.source} if not again else _as_new(event.state, now),
-            )
-            .returning(webhook_events.c.id, webhook_events.c.state)
-        ).one()
-        return row.id, row.state
+        keys: list[tuple[str, str]] = []
+        new: dict[tuple[str, str], NewEvent] = {}
+        for event in events:
+            keys.append((event.source, event.key))
+            new.setdefault(keys[-1], event)
+        if not new:
+            return []
+        values = {
+            "rows": json.dumps([_stored(event) for event in new.values()], separators=(",", ":")),
+            "now": now,
+            "next_try_at": now + UNTAKEN_AFTER,
+        }
+        rows = self._connection.execute(_ADD_AGAIN if again else _ADD, values)
+        kept = {(source, key): (event_id, state) for source, key, event_id, state in rows}
+        return [kept[key] for key in keys]
 
     def unsettled(self, event_id: UUID) -> StoredEvent | None:
         """Return the event if it is still to be applied."""
@@ -142,16 +135,42 @@ class Events:
         reopened = self._connection.execute(
             sa.update(webhook_events)
             .where(*chosen)
-            .values(_as_new("received", now))
+            .values(state="received", error=None, attempts=0, next_try_at=now + UNTAKEN_AFTER)
             .returning(webhook_events.c.id, webhook_events.c.received_at)
         ).all()
         return [row.id for row in sorted(reopened, key=lambda row: (row.received_at, row.id))]
 
 
-def _as_new(state: str, now: datetime) -> dict[str, object]:
-    next_try_at = now + UNTAKEN_AFTER if state == "received" else None
-    return {"state": state, "error": None, "attempts": 0, "next_try_at": next_try_at}
+def _stored(event: NewEvent) -> dict[str, str | None]:
+    return {
+        "source": event.source,
+        "content_hash": event.key,
+        "body": base64.b64encode(event.body).decode(),
+        "event_type": event.event_type,
+        "external_id": event.external_id,
+        "state": event.state,
+        "error": event.error,
+    }
 
+
+_INSERT = """
+    insert into webhook_events as e (
+        id, source, content_hash, body, event_type, external_id, state, error, received_at, next_try_at)
+    select gen_random_uuid(), source, content_hash, decode(body, 'base64'), event_type, external_id, state, error, :now,
+        case when state = 'received' then cast(:next_try_at as timestamptz) end
+    from jsonb_to_recordset(cast(:rows as jsonb)) as r (
+        source text, content_hash text, body text, event_type text, external_id text, state text, error text)
+    order by source, content_hash
+    on conflict (source, content_hash) do update set {changes}
+    returning e.source, e.content_hash, e.id, e.state
+"""
+# The source changes nothing, but lets the row that is there be returned.
+_ADD = sa.text(_INSERT.format(changes="source = excluded.source"))
+_ADD_AGAIN = sa.text(
+    _INSERT.format(
+        changes="state = excluded.state, error = excluded.error, attempts = 0, next_try_at = excluded.next_try_at"
+    )
+)
 
 _UNSETTLED = webhook_events.c.state.in_(("received", "failed"))
 

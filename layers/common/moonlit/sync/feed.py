@@ -131,12 +131,11 @@ class FeedReader:
         """Store every row as it came, and those that make sense in the mirror; return the events to be applied."""
         now = self.clock.now()
         with self.begin() as connection:
-            feeds, events = Feeds(connection), Events(connection)
             slots = [row.external_id for row in rows if row.kind == "slot" and row.external_id]
             standing = Sightings(connection, account_id).standing(slots)
-            stored = [events.add(_event(row, standing), now, again=True) for row in rows]
+            stored = Events(connection).add((_event(row, standing) for row in rows), now, again=True)
             Mirror(connection, account_id).save([row.visit for row in rows if row.visit], now)
-            feeds.was_read(account_id, now)
+            Feeds(connection).was_read(account_id, now)
         for row in rows:
             if row.kind == "unreadable":
                 logger.warning("feed_row_unreadable", account_id=str(account_id), external_id=row.external_id)

@@ -56,8 +56,7 @@ class Inbox:
         """
         now = self.clock.now()
         with self.begin() as connection:
-            store = Events(connection)
-            stored = [store.add(event, now) for event in events]
+            stored = Events(connection).add(events, now)
         # Also copies of events that wait: the message of the first one may have been lost.
         waiting = [event_id for event_id, state in stored if state == "received"]
         try:
