@@ -41,6 +41,23 @@ def test_what_was_applied_is_applied_again_without_harm(webhooks: Webhooks) -> N
     assert webhooks.visit() == before
 
 
+@pytest.mark.parametrize(("is_left_out", "status"), [(True, "confirmed"), (False, "cancelled")])
+def test_a_deletion_counts_again_unless_it_was_left_out_as_the_runbook_says(
+    webhooks: Webhooks, status: str, *, is_left_out: bool
+) -> None:
+    webhooks.deliver(event("AppointmentCreated", 1), event("AppointmentDeleted", 1), event("AppointmentRescheduled", 2))
+    assert webhooks.visit()["status"] == "confirmed"
+    (question,) = re.findall(r"```sql\n(.+?);\n```", runbook(), re.DOTALL)
+    (found,) = webhooks.practice.rows(question)
+    if is_left_out:
+        webhooks.practice.rows(
+            "update webhook_events set state = 'ignored' where id = :id returning id", id=found["id"]
+        )
+    replayed(webhooks)
+    webhooks.apply()
+    assert webhooks.visit()["status"] == status
+
+
 def test_what_a_mistake_of_ours_undid_is_restored(webhooks: Webhooks) -> None:
     webhooks.deliver(event("AppointmentCreated", 1))
     with webhooks.practice.begin() as connection:
@@ -130,8 +147,12 @@ def test_a_request_that_makes_no_sense_is_refused(span: dict[str, Any]) -> None:
 
 
 def test_the_call_in_the_runbook_is_understood() -> None:
-    text = (ROOT / "docs" / "runbook.md").read_text().partition("## Replaying webhook events")[2].partition("\n## ")[0]
-    (payload,) = re.findall(r"'(\{.+\})'", text)
+    (payload,) = re.findall(r"'(\{.+\})'", runbook())
     span = ReplayRequest.model_validate_json(payload).replay
     assert span.last - span.first == timedelta(days=1)
     assert "ignored" not in span.states
+
+
+def runbook() -> str:
+    """Return the section about it."""
+    return (ROOT / "docs" / "runbook.md").read_text().partition("## Replaying webhook events")[2].partition("\n## ")[0]

@@ -22,7 +22,9 @@ class Span(Model):
         first: From when on they came.
         last: Until when, exclusive.
         source: `athena_feed` are rows of the feed, `athena_delivery` the deliveries as they came; all when left out.
-        states: What has become of them. One that was applied is applied again, which changes nothing that is newer.
+        states: What has become of them. One that was applied is applied again. An older version of a visit changes
+            nothing then. A deletion counts whatever its version: a visit that has come back since is cancelled until
+            it is changed in the EHR once more.
     """
 
     first: Instant = Field(alias="from")
