@@ -88,6 +88,11 @@ def test_every_function_has_an_alarm_that_names_the_runbook(name: str) -> None:
     assert all(alarm["AlarmDescription"].startswith("runbook: ") for alarm in mine)
 
 
+def test_every_event_has_time_to_be_read_from_its_ehr() -> None:
+    (queue,) = events("ApplyEventFunction", "SQS")
+    assert properties("ApplyEventFunction")["Timeout"] / queue["BatchSize"] >= 10
+
+
 def test_every_queue_has_a_dead_letter_queue_with_an_alarm_and_time_for_its_consumer() -> None:
     watched = {
         target(d["Value"]) for alarm in of("AWS::CloudWatch::Alarm") for d in properties(alarm).get("Dimensions", [])
