@@ -114,3 +114,23 @@ def test_accounts_of_one_night_are_one_report_and_refreshes_are_none(practice: P
     )
     assert told(practice)["night_summary"]["requestsUsed"] == 6
     assert told(practice)["night_summary"]["nightId"] == str(night_id)
+
+
+def test_account_that_ended_long_before_the_other_is_part_of_the_night(practice: Practice) -> None:
+    practice.clock.advance(days=3)
+    now, night_id = practice.clock.now(), uuid4()
+    ends = {practice.account_id: NOON, practice.add(t.ehr_accounts, system="athena", per_minute=10): now}
+    for account_id, finished_at in ends.items():
+        practice.add(
+            t.sync_runs, account_id=account_id, night_id=night_id, sync_type="automated_daily", state="completed",
+            phase="pulled", window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON,
+            finished_at=finished_at, requests_used=3,
+        )  # fmt: skip
+    practice.add(
+        t.sync_runs, account_id=practice.account_id, sync_type="automated_daily", state="completed", phase="pulled",
+        window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=NOON,
+    )  # fmt: skip
+    assert report_nights(practice.begin, practice.clock) == {"nights_told": 1}
+    (summary,) = told(practice).values()
+    assert (summary["nightId"], len(summary["runIds"]), summary["requestsUsed"]) == (str(night_id), 2, 6)
+    assert summary["startedAt"] == NOON.isoformat()

@@ -18,21 +18,26 @@ LOOKS_BACK = timedelta(hours=26)  # A sweeper that was away for a day still tell
 TOO_LONG = timedelta(hours=12)
 MOST_ERRORS = 0.05  # Of the patients; more is a trouble of its own.
 
-# A night asks each EHR account in a run of its own. A patient of two organizations is in the logs of both.
+# A night asks each EHR account in a run of its own, and is told with all of them, however long ago one ended. A patient
+# of two organizations is in the logs of both.
 _NIGHTS = sa.text("""
+    with nights as (
+        select distinct coalesce(night_id, id) as id from sync_runs
+        where sync_type = 'automated_daily' and (finished_at is null or finished_at > :since)
+    )
     select coalesce(r.night_id, r.id) as id, array_agg(distinct r.id::text) as run_ids, min(r.started_at) as started_at,
         bool_and(r.finished_at is not null) as is_over, max(r.finished_at) as finished_at,
         coalesce(array_agg(distinct r.error) filter (where r.error is not null), '{}') as codes,
         cast(sum(r.requests_used) as bigint), cast(sum(l.organizations) as bigint), cast(sum(l.patients) as bigint),
         cast(sum(l.new) as bigint), cast(sum(l.updated) as bigint), cast(sum(l.unchanged) as bigint),
         cast(sum(l.errors) as bigint)
-    from sync_runs r
+    from nights
+    join sync_runs r on r.sync_type = 'automated_daily' and coalesce(r.night_id, r.id) = nights.id
     cross join lateral (
         select count(organization_id) as organizations, coalesce(sum(patients_processed), 0) as patients,
             coalesce(sum(new), 0) as new, coalesce(sum(updated), 0) as updated,
             coalesce(sum(unchanged), 0) as unchanged, coalesce(sum(errors), 0) as errors
         from sync_logs where run_id = r.id and sync_type = 'automated_daily') l
-    where r.sync_type = 'automated_daily' and (r.finished_at is null or r.finished_at > :since)
     group by coalesce(r.night_id, r.id) order by min(r.started_at)
 """)
 
