@@ -293,6 +293,13 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("state = 'pulling' and reads = 'changes'"),
     )
+    op.create_index(
+        "ix_sync_runs_nights",
+        "sync_runs",
+        ["finished_at"],
+        unique=False,
+        postgresql_where=sa.text("sync_type = 'automated_daily'"),
+    )
     _guard()
 
 
