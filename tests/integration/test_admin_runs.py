@@ -10,9 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from moonlit.audit.store import Actor
 from moonlit.db import tables as t
 from moonlit.ehr.budget import DatabaseBudget
 from moonlit.ehr.port import Lane
+from moonlit.sync.brakes import stands_braked
+from moonlit.sync.refreshes import Refreshes
+from moonlit.sync.window import Window
 from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_functions import Functions, functions
 from tests.fixtures_intakeq import NOON, open_intakeq, start_intakeq
@@ -41,6 +45,11 @@ def finish(functions: Functions) -> None:
     """Do what the functions behind the queues do."""
     assert functions.call("sync_cron", functions.take("PullQueue")) == {"batchItemFailures": []}
     assert functions.call("sync_org", functions.take("SyncQueue")) == {"batchItemFailures": []}
+
+
+def finish_days(functions: Functions) -> None:
+    """Let the runs that read days again pass, and leave the others as they are."""
+    functions.execute("update sync_runs set state = 'completed', finished_at = touched_at where reads = 'days'")
 
 
 @pytest.mark.parametrize("name", [BUDGET, START, CONFIRM])
@@ -107,6 +116,12 @@ def stopped(functions: Functions, **values: Any) -> UUID:
     return UUID(str(row["id"]))
 
 
+def stands_braked_here(functions: Functions, days: Window | None = None) -> bool:
+    account_id = account_of(functions)
+    with functions.begin() as connection:
+        return stands_braked(connection, account_id, days)
+
+
 def confirm(functions: Functions, run_id: UUID) -> tuple[int, Any]:
     return ask(functions, as_admin(CONFIRM, runId=run_id))
 
@@ -120,10 +135,11 @@ def test_what_the_brake_stopped_goes_on_in_a_run_of_its_own(functions: Functions
     (change,) = audited(functions, "confirm_brake")
     assert (change["entity_id"], change["actor_id"]) == (str(run_id), admin)
     assert change["after"] == {"confirmedBy": run["runId"]}
-    status, said = confirm(functions, run_id)  # Another run is the latest by now.
-    assert (status, said["type"].rpartition("/")[2]) == (409, "run-not-stopped")
+    assert confirm(functions, run_id) == (202, said)  # It is under way, and nothing has passed yet.
     finish(functions)
     assert run_of(functions, run["runId"])["state"] == "completed"
+    status, said = confirm(functions, run_id)
+    assert (status, said["type"].rpartition("/")[2]) == (409, "run-not-stopped")
 
 
 @pytest.mark.parametrize(
@@ -139,12 +155,61 @@ def test_a_run_that_the_brake_did_not_stop_cannot_be_confirmed(
     assert audited(functions, "confirm_brake") == []
 
 
-def test_only_the_latest_run_can_be_confirmed(functions: Functions, admin: UUID) -> None:
+UNDER_WAY: dict[str, Any] = {"state": "pulling", "error": None, "finished_at": None}
+PASSED: dict[str, Any] = {"state": "completed", "error": None}
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {},  # A refresh whose reading the brake has stopped as well.
+        {"error": "ehr_unavailable"},
+        {**UNDER_WAY, "reads": "nothing"},
+        {**UNDER_WAY, "reads": "changes"},
+        {**PASSED, "reads": "days"},
+    ],
+    ids=str,
+)
+def test_a_night_is_confirmed_whatever_ran_later_and_did_not_pass(
+    functions: Functions, admin: UUID, later: dict[str, Any]
+) -> None:
     run_id = stopped(functions)
-    later = stopped(functions, started_at=NOON)
+    stopped(functions, started_at=NOON, **later)
+    assert stands_braked_here(functions)
+    assert confirm(functions, run_id)[0] == 202
+
+
+@pytest.mark.parametrize(
+    ("state", "reads"), [("applying", "changes"), ("completed", "nothing"), ("partial", "changes")]
+)
+def test_what_has_passed_since_leaves_nothing_to_confirm(
+    functions: Functions, admin: UUID, state: str, reads: str
+) -> None:
+    run_id = stopped(functions)
+    stopped(functions, started_at=NOON, error=None, state=state, reads=reads)
+    assert not stands_braked_here(functions)
     assert confirm(functions, run_id)[0] == 409
-    assert confirm(functions, later)[0] == 202
+    again = stopped(functions, started_at=NOON + timedelta(hours=1))
+    assert stands_braked_here(functions)
+    assert (confirm(functions, run_id)[0], confirm(functions, again)[0]) == (409, 202)
+
+
+def test_a_refresh_that_the_brake_stopped_is_confirmed_as_well_as_the_night(functions: Functions, admin: UUID) -> None:
+    night, refresh = stopped(functions), stopped(functions, started_at=NOON, sync_type="manual_org", reads="nothing")
+    said = confirm(functions, refresh)
+    assert said[0] == 202
+    assert confirm(functions, night) == said
     assert confirm(functions, uuid4())[0] == 404
+
+
+def test_another_account_s_runs_say_nothing(functions: Functions, admin: UUID) -> None:
+    run_id, athena = stopped(functions), uuid4()
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.ehr_accounts).values(id=athena, system="athena", per_minute=100))
+    stopped(functions, started_at=NOON, account_id=athena, **PASSED)
+    assert confirm(functions, run_id)[0] == 202
+    with functions.begin() as connection:
+        assert not stands_braked(connection, athena)
 
 
 def test_days_that_were_read_again_are_confirmed_as_such(functions: Functions, admin: UUID) -> None:
@@ -153,6 +218,31 @@ def test_days_that_were_read_again_are_confirmed_as_such(functions: Functions, a
     (run,) = confirm(functions, run_id)[1]["runs"]
     opened = run_of(functions, run["runId"])
     assert (opened["reads"], opened["window_first"], opened["brake_confirmed"]) == ("days", NOON.date(), True)
+    assert confirm(functions, run_id)[1]["runs"] == [run]  # Who asks twice reads no more for it.
+
+
+def test_days_are_settled_by_a_later_reading_of_all_of_them(functions: Functions, admin: UUID) -> None:
+    today, tomorrow = NOON.date(), NOON.date() + timedelta(days=1)
+    one = stopped(functions, reads="days")
+    both = stopped(functions, reads="days", window_last=tomorrow)
+    assert not stands_braked_here(functions)
+    stopped(functions, started_at=NOON, reads="days", **PASSED)
+    assert (confirm(functions, one)[0], confirm(functions, both)[0]) == (409, 202)
+    assert stands_braked_here(functions, Window(today, tomorrow))
+    assert not stands_braked_here(functions, Window(today, today))
+
+
+def test_a_refresh_by_a_partner_leaves_a_braked_night_to_be_confirmed(functions: Functions, admin: UUID) -> None:
+    night = stopped(functions)
+    refreshes = Refreshes(functions.begin, functions.clock, functions.queues["PullQueue"])
+    for days in (None, Window(NOON.date(), NOON.date())):
+        house = uuid4()
+        with functions.begin() as connection:
+            connection.execute(sa.insert(t.organizations).values(id=house, name="Harbor"))
+        refreshes.start(house, Actor("partner", uuid4(), house), days)
+    finish_days(functions)
+    (run,) = confirm(functions, night)[1]["runs"]
+    assert run_of(functions, run["runId"])["brake_confirmed"]
 
 
 # ── Budget ────────────────────────────────────────────────────────────────────────────────────────────────────────────

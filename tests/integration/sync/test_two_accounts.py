@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 
 from local.clinic import export
+from moonlit.db import tables as t
 from moonlit.ehr.port import BudgetExhausted, Ehr, EhrUnavailable, Page
 from moonlit.sync.nightly import Nightly
 from moonlit.sync.nights import Nights
@@ -186,6 +187,15 @@ def test_confirmation_is_about_the_account_that_was_stopped(both: Both) -> None:
     both.athena_ehr = ScriptedEhr(cancelled)
     stopped = both.run()
     assert (stopped["after"], stopped["error"]) == (["completed", "failed"], "brake")
+    # Days that somebody had read again meanwhile, and found in order, are another matter.
+    both.practice.clock.advance(minutes=1)
+    now, day = both.practice.clock.now(), NOON.date()
+    for account in both.practice.rows("select id from ehr_accounts"):
+        both.practice.add(
+            t.sync_runs, account_id=account["id"], sync_type="manual_org", reads="days", state="completed",
+            phase="pulled", window_first=day, window_last=day, started_at=now, touched_at=now, finished_at=now,
+        )  # fmt: skip
+    both.practice.clock.advance(minutes=1)
 
     confirmed = both.run(confirm_brake=True)
     assert confirmed["after"] == ["completed", "completed"]

@@ -25,6 +25,12 @@ class BudgetSpent(MoonlitError):
     status, slug, title = HTTPStatus.SERVICE_UNAVAILABLE, "budget-exhausted", "Too much was asked of the EHR already"
 
 
+class SyncStopped(MoonlitError):
+    """The account's last sync would have cancelled too much; until a person has looked, nobody goes round that."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "sync-stopped", "The sync waits for somebody of the practice"
+
+
 class WebhookRefused(MoonlitError):
     """The path does not end in a secret of ours, or the body is not signed with one."""
 
@@ -62,6 +68,6 @@ class WrongEhrSystem(MoonlitError):
 
 
 class RunNotStopped(MoonlitError):
-    """The run is not the account's latest, or the brake is not what ended it: there is nothing to confirm."""
+    """The brake is not what ended the run, or a later one of its kind has passed: there is nothing to confirm."""
 
     status, slug, title = HTTPStatus.CONFLICT, "run-not-stopped", "The brake did not stop this run, or another followed"

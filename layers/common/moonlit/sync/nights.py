@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from moonlit.db.engine import Begin
 from moonlit.observability import logger
+from moonlit.sync.brakes import stands_braked
 from moonlit.sync.nightly import Nightly
 from moonlit.sync.runs import Runs
 from moonlit.sync.window import Window
@@ -40,7 +41,7 @@ class Nights:
         failed: dict[str, str] = {}
         for system in systems:
             try:
-                confirmed = confirm_brake and (len(systems) == 1 or self._was_braked(system))
+                confirmed = confirm_brake and (len(systems) == 1 or self._stands_braked(system, days))
                 nightly = self.nightly(system)
                 started[system] = nightly.start(sync_type, confirm_brake=confirmed, night_id=night_id, days=days)
             except Exception as error:
@@ -60,11 +61,10 @@ class Nights:
             system = runs.account(account_id=runs.get(run_id).account_id).system
         self.nightly(system).go_on(run_id)
 
-    def _was_braked(self, system: str) -> bool:
-        """Return whether the account's last run was stopped: a confirmation is about that one and no other."""
+    def _stands_braked(self, system: str, days: Window | None) -> bool:
+        """Return whether the account waits for a confirmation: one for several is about those that do."""
         with self.begin() as connection:
-            runs = Runs(connection)
-            return runs.last_error(runs.account(system=system).id) == "brake"
+            return stands_braked(connection, Runs(connection).account(system=system).id, days)
 
     def _wait(self, started: Mapping[str, UUID], seconds: float) -> None:
         deadline = time.monotonic() + seconds

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from moonlit.audit.store import Actor, Audit
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
-from moonlit.db.tables import sync_runs
 from moonlit.queues import Queue
+from moonlit.sync.brakes import may_be_confirmed, reading_again
 from moonlit.sync.errors import RunNotStopped
 from moonlit.sync.pull import open_run
 from moonlit.sync.runs import Run, Runs
@@ -64,20 +64,23 @@ class RunNow:
         return self._sent(opened)
 
     def confirm(self, run_id: UUID, actor: Actor) -> RunsOpened:
-        """Open a run like the one that the brake stopped, which may cancel as much.
+        """Open a run like the one that the brake stopped, which may cancel as much, or join the one under way.
 
         Raises:
             NotFound: There is no such run.
-            RunNotStopped: The brake did not stop it, or the account has a later one of its kind.
+            RunNotStopped: The brake did not stop it, or a later one of its kind has passed.
         """
         with self.begin() as connection:
             runs = Runs(connection)
             stopped = runs.get(run_id)
-            if (stopped.state, stopped.error) != ("failed", "brake") or _latest(connection, stopped) != run_id:
+            if not may_be_confirmed(connection, run_id):
                 raise RunNotStopped(f"sync run {run_id}")
             system = runs.account(account_id=stopped.account_id).system
             days = stopped.window if stopped.reads == "days" else None
-            opened = self._open(connection, system, confirm_brake=True, days=days)
+            again = reading_again(connection, run_id)
+            opened = (
+                (runs.get(again), False) if again else self._open(connection, system, confirm_brake=True, days=days)
+            )
             Audit(connection, actor, self.clock.now()).changed(
                 "confirm_brake",
                 "sync_run",
@@ -101,12 +104,3 @@ class RunNow:
         return RunsOpened.model_validate({
             "runs": [{"runId": run.id, "system": system} for system, (run, _) in opened.items()]
         })  # fmt: skip
-
-
-def _latest(connection: sa.Connection, run: Run) -> UUID:
-    """Return the account's latest run that reads changes, or days again, as `run` does."""
-    query = sa.select(sync_runs.c.id).where(
-        sync_runs.c.account_id == run.account_id, (sync_runs.c.reads == "days") == (run.reads == "days")
-    )
-    latest: UUID = connection.execute(query.order_by(sync_runs.c.started_at.desc()).limit(1)).scalar_one()
-    return latest

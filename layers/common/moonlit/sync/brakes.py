@@ -1,0 +1,72 @@
+"""Which of an account's runs the brake has stopped, and whether that still stands.
+
+One rule for all who ask. A stopped run stands until a later one of its kind has passed the brake, because it was
+confirmed or because the EHR is as it was: one that is under way, or that failed for another reason, decides nothing.
+Runs that read changes and those that share such a reading are of one kind; days that were read again are a matter of
+their own, settled by a run that reads at least these.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from moonlit.sync.window import Window
+
+
+def stands_braked(connection: sa.Connection, account_id: UUID, days: Window | None = None) -> bool:
+    """Return whether the brake has stopped the account, and no run of that kind has passed since.
+
+    Args:
+        connection: The transaction.
+        account_id: The account.
+        days: Ask about readings of these days, or some of them; None for those of changes.
+    """
+    if days is None:
+        return bool(connection.execute(_STANDS_BRAKED, {"account_id": account_id}).scalar_one())
+    values = {"account_id": account_id, "first": days.first, "last": days.last}
+    return bool(connection.execute(_DAYS_STAND_BRAKED, values).scalar_one())
+
+
+def may_be_confirmed(connection: sa.Connection, run_id: UUID) -> bool:
+    """Return whether the brake has stopped the run, and none of its kind has passed since."""
+    return bool(connection.execute(_MAY_BE_CONFIRMED, {"run_id": run_id}).scalar_one())
+
+
+def reading_again(connection: sa.Connection, run_id: UUID) -> UUID | None:
+    """Return the run under way that reads the days of this one again and may cancel however much, None for none."""
+    found: UUID | None = connection.execute(_READING_AGAIN, {"run_id": run_id}).scalar_one_or_none()
+    return found
+
+
+_STANDING = """
+    select exists (
+        select from sync_runs r where {whose} and r.state = 'failed' and r.error = 'brake'
+            and not exists (
+                select from sync_runs later
+                where later.account_id = r.account_id and later.state in ('applying', 'completed', 'partial')
+                    and later.started_at > r.started_at
+                    and case when r.reads = 'days'
+                        then later.reads = 'days' and later.window_first <= r.window_first
+                            and later.window_last >= r.window_last
+                        else later.reads <> 'days' end))
+"""
+
+_STANDS_BRAKED = sa.text(_STANDING.format(whose="r.account_id = :account_id and r.reads <> 'days'"))
+
+_DAYS_STAND_BRAKED = sa.text(
+    _STANDING.format(
+        whose="r.account_id = :account_id and r.reads = 'days' and r.window_first >= :first and r.window_last <= :last"
+    )
+)
+
+_MAY_BE_CONFIRMED = sa.text(_STANDING.format(whose="r.id = :run_id"))
+
+_READING_AGAIN = sa.text("""
+    select again.id from sync_runs r join sync_runs again on again.account_id = r.account_id
+        and again.state = 'pulling' and again.reads = 'days' and again.brake_confirmed
+        and again.window_first = r.window_first and again.window_last = r.window_last
+    where r.id = :run_id and r.reads = 'days'
+    order by again.started_at limit 1
+""")
