@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 
+from moonlit.db.engine import connect
 from moonlit.sync.at_once import AtOnce
 from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_booking import INSTANCE, NEW_PAYER, PAYER, TEN
@@ -106,7 +107,7 @@ def test_proposals_take_as_many_statements_for_few_as_for_many(functions: Functi
     sa.event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
     pulled(functions, *rows)
     assert functions.rows("select count(*) as found from insurance_proposals") == [{"found": patients}]
-    assert len([each for each in statements if "insurance_proposals" in each]) == 2  # One of them counts.
+    assert len([each for each in statements if "insurance_proposals" in each]) == 3  # One of them counts.
 
 
 @pytest.mark.parametrize("role", ["biller", "provider"])
@@ -120,6 +121,7 @@ def test_accepting_fills_what_coming_visits_do_not_know(functions: Functions, an
     proposal_id = the_proposal(functions)
     status, said = decide(functions, proposal_id, accept=True)
     assert (status, said["state"], said["payerId"]) == (200, "accepted", str(PAYER))
+    assert said["decidedAt"] == "2027-03-10T12:00:00-07:00"
     insurance = {"member_id": "W-142", "group_number": "77"}
     assert known(functions) == {"1": (None, None), "2": (PAYER, insurance), "3": (PAYER, insurance)}
     # With the payer known, the EHR's service tells which instance of ours it is.
@@ -154,7 +156,10 @@ def test_what_a_booking_gave_stays(functions: Functions, ana: UUID) -> None:
 def test_a_payer_that_nobody_recognized_is_named_by_who_accepts(functions: Functions, ana: UUID) -> None:
     functions.execute("update insurance_proposals set payer_id = null")
     proposal_id = the_proposal(functions)
+    status, said = decide(functions, proposal_id, accept=True)
+    assert (status, said["errors"]) == (422, [{"pointer": "/payerId", "code": "missing"}])
     assert decide(functions, proposal_id, accept=True, payerId=uuid4())[0] == 404
+    assert (audited(functions, "decide"), the_proposal(functions)) == ([], proposal_id)
     assert decide(functions, proposal_id, accept=True, payerId=PAYER)[0] == 200
     assert known(functions)["2"][0] == PAYER
 
@@ -163,6 +168,79 @@ def test_a_payer_alone_is_a_payer_alone(functions: Functions, ana: UUID) -> None
     functions.execute("update insurance_proposals set member_id = null")
     assert decide(functions, the_proposal(functions), accept=True)[0] == 200
     assert known(functions)["2"] == (PAYER, None)
+
+
+# ── Visits that come later ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def come(functions: Functions, patient_id: UUID, *numbers: int, start: datetime = TEN + timedelta(days=2)) -> None:
+    """Have visits pulled and applied, and then the next pull."""
+    pulled(functions, *(seen(number, start + timedelta(hours=number), CustomFields=fields()) for number in numbers))
+    for _ in range(2):
+        AtOnce(functions.begin, functions.clock).apply("intakeq", [str(patient_id)], "webhook", {})
+        pulled(functions)
+    AtOnce(functions.begin, functions.clock).apply("intakeq", [str(patient_id)], "webhook", {})
+
+
+def test_what_was_accepted_goes_to_visits_that_come_later(functions: Functions, ana: UUID) -> None:
+    decide(functions, the_proposal(functions), accept=True)
+    before = known(functions)
+    come(functions, ana, 4)
+    come(functions, ana, 5, start=NOON - timedelta(days=2))  # It is over.
+    other = add_patient(functions, "Bo", intakeq_client_id="7002")
+    pulled(functions, seen(6, TEN + timedelta(days=3), ClientId=7002, ClientEmail="bo@example.org"))
+    come(functions, other)
+    insurance = {"member_id": "W-142", "group_number": "77"}
+    assert known(functions) == before | {"4": (PAYER, insurance), "5": (None, None), "6": (None, None)}
+    assert visits(functions)["4"]["service_instance_id"] == INSTANCE
+    assert listed(functions) == []
+
+
+def test_what_a_later_visit_knows_already_stays(functions: Functions, ana: UUID) -> None:
+    decide(functions, the_proposal(functions), accept=True)
+    with functions.begin() as connection:
+        held = (
+            connection.execute(sa.text("select id from appointments where start > :now"), {"now": NOON}).scalars().all()
+        )
+    one, other = held
+    given = '{"member_id": "given"}'
+    functions.execute(
+        "update appointments set payer_id = :payer, insurance = null where id = :id", payer=NEW_PAYER, id=one
+    )
+    functions.execute("update appointments set payer_id = null, insurance = cast(:v as jsonb) where id = :id", v=given, id=other)  # fmt: skip
+    before = known(functions)
+    come(functions, ana)
+    assert known(functions) == before
+
+
+def test_the_latest_word_counts_and_a_dismissal_is_none(functions: Functions, ana: UUID) -> None:
+    decide(functions, the_proposal(functions), accept=True)
+    for member, decision in (("W-200", {"accept": True}), ("W-300", {"dismiss": True})):
+        functions.clock.advance(minutes=1)
+        pulled(functions, seen(3, NOON + timedelta(days=8), CustomFields=fields(member=member), LastModified=0))
+        functions.execute("update ehr_appointments set insurance = jsonb_set(insurance, '{member_id}', to_jsonb(cast(:m as text)))"
+                          " where external_id like '%3'", m=member)  # fmt: skip
+        pulled(functions)
+        decide(functions, the_proposal(functions), **decision)
+    come(functions, ana, 4)
+    assert known(functions)["4"] == (PAYER, {"member_id": "W-200", "group_number": "77"})
+
+
+def test_a_visit_that_somebody_is_changing_is_left_to_the_next_pull(
+    functions: Functions, ana: UUID, database_url: str
+) -> None:
+    decide(functions, the_proposal(functions), accept=True)
+    functions.execute("update appointments set payer_id = null, insurance = null where start > :now", now=NOON)
+    engine = connect(database_url)
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("select 1 from appointments for update"))
+            pulled(functions)
+            assert set(known(functions).values()) == {(None, None)}
+        pulled(functions)
+        assert {number for number, (payer, _) in known(functions).items() if payer} == {"2", "3"}
+    finally:
+        engine.dispose()
 
 
 def test_what_is_dismissed_does_not_come_back(functions: Functions, ana: UUID) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -145,7 +146,7 @@ def test_who_is_chosen_gets_all_rows_of_the_client_at_once(
             "reviewId": str(review_id),
             "state": "resolved",
             "patientId": str(bea),
-            "decidedAt": said["decidedAt"],
+            "decidedAt": "2027-03-10T12:00:00-07:00",
         },
     )
     assert set(owners(functions).values()) == {bea}
@@ -249,7 +250,7 @@ def test_of_two_people_who_decide_at_once_one_is_told_of_the_other(
     def say(patient_id: UUID) -> str:
         engine = connect(database_url)
         try:
-            reviews = Reviews(beginner(engine), functions.clock)
+            reviews = Reviews(beginner(engine), functions.clock, ZoneInfo("UTC"))
             reviews.decide(review_id, ReviewDecision(patient_id=patient_id), Actor("staff", admin))
         except AlreadyDecided:
             return "told"

@@ -52,7 +52,7 @@ def resolve_match_review(review_id: Annotated[UUID, Path()], body: Annotated[Rev
     """Say who the client is, and their visits are taken over at once; or that they are nobody here."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     actor = auth.actor(staff, router.current_event)
-    return answer(Reviews(wiring.begin(), wiring.clock()).decide(review_id, body, actor))
+    return answer(Reviews(wiring.begin(), wiring.clock(), wiring.practice_zone()).decide(review_id, body, actor))
 
 
 @router.get(
@@ -111,4 +111,4 @@ def resolve_insurance_proposal(
     """Take an insurance over for the patient's coming visits that know none, or dismiss it."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     actor = auth.actor(staff, router.current_event)
-    return answer(Proposals(wiring.begin(), wiring.clock()).decide(proposal_id, body, actor))
+    return answer(Proposals(wiring.begin(), wiring.clock(), wiring.practice_zone()).decide(proposal_id, body, actor))

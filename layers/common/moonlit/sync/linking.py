@@ -16,7 +16,7 @@ def link_patients(
     """Give rows of [first, last) to the patients they are surely of and put the doubtful ones before people.
 
     What people have decided about a client comes before its addresses. What rows of patients tell of an insurance is
-    put before people as well.
+    put before people as well, and what they accepted goes to visits that came since.
 
     Args:
         mirror: The account's mirror.

@@ -78,8 +78,13 @@ class Mirror:
         self._execute(sql.DECIDED, first=first, last=last, client_id=client_id)
 
     def propose_insurance(self, first: datetime, last: datetime, now: datetime, client_id: str | None = None) -> None:
-        """Put before people what rows in [first, last) tell of their patients' insurance, each content once."""
-        self._execute(sql.PROPOSE, first=first, last=last, now=now, client_id=client_id)
+        """Put before people what rows in [first, last) tell of their patients' insurance, each content once.
+
+        What they have accepted goes to coming visits that were added since, and that know neither payer nor insurance.
+        """
+        values = {"first": first, "last": last, "now": now, "client_id": client_id}
+        self._execute(sql.PROPOSE, **values)
+        self._execute(sql.TAKE_OVER, **values)
 
     def ask(self, questions: Collection[tuple[Unmatched, Review]], now: datetime) -> None:
         """Put the questions before people, each client once."""

@@ -184,6 +184,37 @@ PROPOSE = sa.text("""
     on conflict (patient_id, content_hash) do nothing
 """).bindparams(sa.bindparam("client_id", type_=sa.Text))
 
+# What somebody has accepted holds for the visits that come later too, the latest word first. A visit that somebody is
+# changing at the moment is left to the next reading: nobody waits here for people or for other workers. It is applied
+# again, since which instance of the service it is can be told once the payer is known.
+TAKE_OVER = sa.text("""
+    with whose as (
+        select patient_id from ehr_appointments where account_id = :account_id and client_id = :client_id
+        union
+        select patient_id from insurance_proposals where :client_id is null and state = 'accepted'
+    ), accepted as (
+        select distinct on (p.patient_id) p.patient_id, p.payer_id,
+            case when p.member_id is not null
+                then jsonb_build_object('member_id', p.member_id, 'group_number', p.group_number) end as insurance
+        from insurance_proposals p
+        where p.state = 'accepted' and p.payer_id is not null and p.patient_id in (select patient_id from whose)
+        order by p.patient_id, p.decided_at desc, p.id
+    ), found as (
+        select a.id, x.external_id, p.payer_id, p.insurance
+        from accepted p
+        join appointments a on a.patient_id = p.patient_id and a."start" > :now and a."start" >= :first
+            and a."start" < :last
+        join appointment_external_ids x on x.appointment_id = a.id and x.account_id = :account_id and x.is_current
+        where a.payer_id is null and a.insurance is null and a.status in ('pending', 'scheduled', 'confirmed')
+        for update of a, x skip locked
+    ), reopened as (
+        update appointment_external_ids x set applied_hash = null from found f
+        where x.account_id = :account_id and x.external_id = f.external_id
+    )
+    update appointments a set payer_id = f.payer_id, insurance = f.insurance, updated_at = :now
+    from found f where a.id = f.id
+""").bindparams(sa.bindparam("client_id", type_=sa.Text))
+
 # A visit was taken over without its provider or service because nobody had mapped them: look again once it is known.
 REOPEN = sa.text(f"""
     update appointment_external_ids x set applied_hash = null

@@ -10,6 +10,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 from sqlalchemy.dialects.postgresql import JSONB
@@ -26,7 +27,7 @@ from moonlit.web.models import Model
 
 
 class ProposalDecision(Model):
-    """Take it over, for this payer if the proposal names none; or do not."""
+    """Take it over, for this payer where one is given: it has to be where the proposal knows none; or do not."""
 
     accept: Literal[True] | None = None
     payer_id: UUID | None = None
@@ -107,19 +108,23 @@ def _shown(row: Any, zone: ZoneInfo) -> ProposalShown:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """The proposals, and what is done about an answer."""
+    """The proposals, and what is done about an answer; `zone` is the practice's, for instants that are shown."""
 
     begin: Begin
     clock: Clock
+    zone: ZoneInfo
 
     def decide(self, proposal_id: UUID, decision: ProposalDecision, actor: Actor) -> ProposalDecided:
         """Keep the decision. What is accepted goes to the patient's coming visits that know no insurance.
+
+        Visits that come later, and know neither payer nor insurance, are given it by the pulls (sync/linking.py).
 
         What a booking gave is never replaced: neither a payer nor an insurance that is there. The same decision again
         answers the same.
 
         Raises:
             NotFound: There is no such proposal, or no such payer.
+            RequestValidationError: Neither the proposal nor the decision names a payer.
             AlreadyDecided: Somebody decided otherwise.
             SyncContended: Others were at the same visits, twice in a row; what was decided stays decided.
         """
@@ -140,11 +145,20 @@ class Proposals:
                 raise NotFound(f"insurance proposal {proposal_id}")
             payer_id, decided_at = decision.payer_id or row["payer_id"], row["decided_at"]
             if row["state"] == "open":
+                if state == "accepted" and payer_id is None:
+                    raise _without_payer()
                 decided_at = now
                 _Case(connection, actor, now, row).close(state, payer_id)
             elif (row["state"], row["payer_id"]) != (state, payer_id):
                 raise AlreadyDecided(f"insurance proposal {proposal_id} is {row['state']}")
+        decided_at = decided_at.astimezone(self.zone)
         return ProposalDecided(proposal_id=proposal_id, state=state, payer_id=payer_id, decided_at=decided_at), row
+
+
+def _without_payer() -> RequestValidationError:
+    """Return what to raise for a membership that would be nobody's."""
+    missing: list[Any] = [{"loc": ("body", "payerId"), "type": "missing"}]
+    return RequestValidationError(missing)
 
 
 @dataclass(frozen=True, slots=True)

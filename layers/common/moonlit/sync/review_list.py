@@ -140,7 +140,7 @@ _TOLD = sa.text("""
         select coalesce(json_agg(json_build_object('patient_id', p.id, 'date_of_birth', p.date_of_birth,
             'name', concat_ws(' ', p.first_name, p.last_name)) order by p.last_name, p.first_name, p.id), '[]')
             as candidates
-        from patients p where p.id::text = any(v.candidate_patient_ids)
+        from patients p where p.id = any(v.candidate_patient_ids::uuid[])
     ) p
     where v.id = any(:ids)
 """).bindparams(sa.bindparam("ids", type_=sa.ARRAY(sa.Uuid)))

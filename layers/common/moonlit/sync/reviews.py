@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from pydantic import model_validator
@@ -49,10 +50,11 @@ class ReviewDecided(Model):
 
 @dataclass(frozen=True, slots=True)
 class Reviews:
-    """The questions, and what is done about an answer."""
+    """The questions, and what is done about an answer; `zone` is the practice's, for instants that are shown."""
 
     begin: Begin
     clock: Clock
+    zone: ZoneInfo
 
     def decide(self, review_id: UUID, decision: ReviewDecision, actor: Actor) -> ReviewDecided:
         """Keep the decision, give the client's rows to the patient, and apply them at once.
@@ -88,7 +90,7 @@ class Reviews:
             review_id=review_id,
             state=state,
             patient_id=decision.patient_id,
-            decided_at=now if review["state"] == "open" else review["decided_at"],
+            decided_at=(now if review["state"] == "open" else review["decided_at"]).astimezone(self.zone),
         ), review["system"]
 
 
