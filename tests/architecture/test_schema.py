@@ -141,7 +141,7 @@ GUARDED = SEEN_BY_PARTNERS | {
     "ehr_appointments", "ehr_writes", "idempotency_keys", "insurance_proposals", "leads", "match_reviews", "outbox",
     "schedule_conflicts", "time_claims", "webhook_events",
 }  # fmt: skip
-OPEN_TO_PARTNERS = {"ehr_accounts", "practice_settings", "providers", "services", "sync_runs"}
+OPEN_TO_PARTNERS = {"ehr_accounts", "practice_settings", "providers", "sync_runs"}
 
 
 def test_every_table_with_a_trace_of_a_patient_is_guarded_and_every_policy_is_known(engine: sa.Engine) -> None:

@@ -69,8 +69,8 @@ grant select (id, patient_id, "start", "end", status, provider_id, modality, mee
     updated_at) on appointments to moonlit_partner;
 grant select (id, name, active) on organizations to moonlit_partner;
 grant select (id, organization_id, name, role) on partner_users to moonlit_partner;
-grant select (id, name) on providers, services to moonlit_partner;
-grant select (singleton, timezone, settings) on practice_settings to moonlit_partner;
+grant select (id, name) on providers to moonlit_partner;
+grant select (singleton, timezone) on practice_settings to moonlit_partner;
 grant select (id, night_id) on sync_runs to moonlit_partner;
 grant select, insert, update, delete on calendar_tokens to moonlit_partner;
 grant insert on audit_log to moonlit_partner;
@@ -226,6 +226,9 @@ def upgrade() -> None:
         ["account_id", "client_id"],
         unique=False,
         postgresql_where=sa.text("insurance is not null"),
+    )
+    op.create_index(
+        "ix_ehr_appointments_practitioner", "ehr_appointments", ["account_id", "practitioner_id"], unique=False
     )
     op.add_column("match_reviews", sa.Column("patient_id", sa.UUID(), nullable=True))
     op.add_column("match_reviews", sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True))

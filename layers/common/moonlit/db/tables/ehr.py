@@ -107,6 +107,7 @@ ehr_appointments = sa.Table(
     sa.Index("ix_ehr_appointments_client_id", "account_id", "client_id"),
     sa.Index("ix_ehr_appointments_client_email", "client_email"),
     sa.Index("ix_ehr_appointments_patient_id", "patient_id"),
+    sa.Index("ix_ehr_appointments_practitioner", "account_id", "practitioner_id"),
     sa.Index("ix_ehr_appointments_moved", "account_id", "external_id",
              postgresql_where=sa.text("moved_to is not null")),
     sa.Index("ix_ehr_appointments_insurance", "account_id", "client_id",
