@@ -36,7 +36,7 @@ from tests.fixtures_athena import (
     make_slot,
     start_athena,
 )
-from tests.fixtures_booking import EMIL
+from tests.fixtures_booking import EMIL, PAYER
 from tests.fixtures_functions import SIGNING_SECRET, Functions, functions, sample
 from tests.fixtures_intakeq import NOON, make_visit, open_intakeq, start_intakeq
 from tests.fixtures_mirror import ADMIN, add_patient, as_admin, pulled, seen
@@ -377,7 +377,8 @@ def test_what_people_decide_about_clients_practitioners_and_insurances(listener:
     pulled(functions)
     proposal = {"proposalId": item("insurance_proposals")["proposalId"]}
     assert decided("resolve_insurance_proposal", {"accept": MEMBER}, **proposal) == 422
-    assert decided("resolve_insurance_proposal", {"accept": True}, **proposal) == 200
+    assert decided("resolve_insurance_proposal", {"accept": True}, **proposal) == 422  # For which payer?
+    assert decided("resolve_insurance_proposal", {"accept": True, "payerId": PAYER}, **proposal) == 200
     assert decided("resolve_insurance_proposal", {"dismiss": True}, **proposal) == 409
     assert decided("map_practitioner", {"practitionerId": f"{first} {last}", "providerId": EMIL}) == 422
     assert decided("map_practitioner", {"practitionerId": last, "providerId": EMIL}) == 409
