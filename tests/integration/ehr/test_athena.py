@@ -163,7 +163,7 @@ def test_nothing_is_ever_deleted_and_that_costs_no_request(athena_site: AthenaSi
 
 
 def test_a_patient_is_asked_for_by_id_because_an_address_finds_nobody(athena_site: AthenaSite) -> None:
-    assert ids(athena_site.ehr.visits_of_client(PATIENT, DAY, DAY, Lane.ON_DEMAND)) == [VISIT]
+    assert ids(athena_site.ehr.visits_of_client(PATIENT, DAY, DAY, Lane.ON_DEMAND).visits) == [VISIT]
     assert refusal_of(
         lambda: athena_site.ehr.visits_of_client("dana@example.org", DAY, DAY, Lane.ON_DEMAND)
     ) == "client_id_needed"  # fmt: skip

@@ -23,7 +23,7 @@ def read_everywhere(site: Site, external_id: str, day: date) -> list[EhrVisit]:
         site.ehr.window(day, day, 1, Lane.NIGHTLY).visits,
         site.ehr.changed_since(NOON.date() - timedelta(days=60), 1, Lane.NIGHTLY).visits,
         site.ehr.visits_of_practitioner(site.practitioner_id, day, day, Lane.BOOKING),
-        site.ehr.visits_of_client(site.client_key, day, day, Lane.ON_DEMAND),
+        site.ehr.visits_of_client(site.client_key, day, day, Lane.ON_DEMAND).visits,
     ]
     found = [visit for visits in lists for visit in visits if visit.external_id == external_id]
     assert single

@@ -129,8 +129,10 @@ def test_a_row_that_makes_no_sense_is_named_and_the_others_are_read(serve: Serve
     _, ehr = serve(appointments=[make_visit(1, NOON), *odd[:1], *odd[2:]])
     page = ehr.changed_since(date(2027, 1, 1), 1, Lane.NIGHTLY)
     assert (numbers(page.visits), sorted(page.unreadable)) == ([1], [f"{2:024x}", f"{4:024x}"])
+    page = ehr.visits_of_client("dana.whitlock@example.org", NOON.date(), NOON.date(), Lane.ON_DEMAND)
+    assert (numbers(page.visits), bool(page.unreadable), page.is_last) == ([1], True, True)
     with pytest.raises(EhrRefused) as refused:
-        ehr.visits_of_client("dana.whitlock@example.org", NOON.date(), NOON.date(), Lane.ON_DEMAND)
+        ehr.visits_of_practitioner(PRACTITIONER, NOON.date(), NOON.date(), Lane.BOOKING)
     assert refused.value.code == "unreadable"
 
 
@@ -147,7 +149,7 @@ def test_a_clients_visits_are_read_to_the_last_page_with_the_address_quoted(serv
     server, ehr = serve(
         appointments=[*[row | {"Id": f"{n:024x}"} for n, row in enumerate(rows)], make_visit(900, NOON)]
     )
-    visits = ehr.visits_of_client(plus, NOON.date(), NOON.date(), Lane.ON_DEMAND)
+    visits = ehr.visits_of_client(plus, NOON.date(), NOON.date(), Lane.ON_DEMAND).visits
     assert sorted(numbers(visits)) == list(range(130))
     assert [row["query"]["client"] for row in server.requests()] == [plus, plus]
 

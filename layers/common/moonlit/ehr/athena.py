@@ -143,17 +143,20 @@ class Athena:
         """
         return self._visits({"providerid": practitioner_id}, first, last, lane)
 
-    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
+    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Page:
         """Return a patient's visits on the practice's days `first` to `last`.
 
         athenahealth finds nobody by an address alone, so what is given here is the patient's id in athenahealth.
 
         Raises:
-            EhrRefused: `client_id_needed` for an address; `unreadable` as above.
+            EhrRefused: `client_id_needed` for an address.
         """
         if not email.isdecimal():
             raise EhrRefused("client_id_needed")
-        return self._visits({"patientid": email}, first, last, lane)
+        asked = self._everywhere({"patientid": email, **padded_days(first, last)}, lane)
+        visits, unreadable = self._readable(list(self._calls.rows(_BOOKED, "appointments", lane, asked)), lane)
+        found = {visit.external_id: visit for visit in visits}.values()
+        return Page(within(found, (first, last), self._zone), is_last=True, unreadable=unreadable)
 
     def visit(self, external_id: str, lane: Lane) -> EhrVisit | None:
         """Return one visit; None when the EHR does not know the id, or only as a slot that nobody has booked."""

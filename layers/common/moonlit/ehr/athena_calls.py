@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from moonlit.ehr.athena_rows import day_text
 from moonlit.ehr.http import EhrHttp
 from moonlit.ehr.port import EhrOutcomeUnknown, EhrRefused, EhrUnavailable, EhrVisit, Lane, OpenSlot
-from moonlit.ehr.rows import name_key
+from moonlit.ehr.rows import name_key, shown_id
 
 PAGE_ROWS = 500
 GONE, TAKEN = "404", "409"
@@ -162,7 +162,7 @@ def appointment_path(external_id: str) -> str:
 
 def id_of(row: Any) -> str:
     """Return the id of an appointment that could not be read."""
-    return str(row.get("appointmentid")) if isinstance(row, Mapping) else ""
+    return shown_id(row.get("appointmentid")) if isinstance(row, Mapping) else ""
 
 
 def joined(ids: Iterable[str]) -> str:

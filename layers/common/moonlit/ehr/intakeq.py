@@ -25,6 +25,7 @@ from moonlit.ehr.port import (
     Page,
     VisitDetails,
 )
+from moonlit.ehr.rows import shown_id
 
 _PAGE_ROWS = 100
 _NAMESAKE_PAGES = 3  # A first name such as "Mai" is part of every address with "mail" in it.
@@ -93,13 +94,15 @@ class Intakeq:
         email = self._settings(lane).email_of(practitioner_id)
         return self._visits({"practitionerEmail": email} if email else {}, first, last, lane)
 
-    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
-        """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them.
-
-        Raises:
-            EhrRefused: `unreadable`: a row left out here would be taken for a visit that is not there.
-        """
-        return self._visits({"client": email}, first, last, lane)
+    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Page:
+        """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them."""
+        visits: dict[str, EhrVisit] = {}
+        unreadable: list[str] = []
+        for rows in self._pages("appointments", {"client": email, **_padded(first, last)}, lane):
+            found, left_out = _readable(rows)
+            visits |= {visit.external_id: visit for visit in found}
+            unreadable += left_out
+        return Page(self._within(list(visits.values()), first, last), is_last=True, unreadable=unreadable)
 
     def visit(self, external_id: str, lane: Lane) -> EhrVisit | None:
         """Return one visit, or None when the EHR does not know the id."""
@@ -275,7 +278,7 @@ def _readable(rows: Sequence[Any]) -> tuple[list[EhrVisit], list[str]]:
         try:
             visits.append(visit_of(row))
         except EhrRefused:
-            unreadable.append(str(row.get("Id")) if isinstance(row, Mapping) else "")
+            unreadable.append(shown_id(row.get("Id")) if isinstance(row, Mapping) else "")
     return visits, unreadable
 
 

@@ -317,10 +317,11 @@ class Ehr(Protocol):
         """
         ...
 
-    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Sequence[EhrVisit]:
-        """Return a client's visits on the practice's days `first` to `last`; rows of others may be among them.
+    def visits_of_client(self, email: str, first: date, last: date, lane: Lane) -> Page:
+        """Return all of a client's visits on the practice's days `first` to `last`; rows of others may be among them.
 
-        Where `Traits.finds_by_number`, the client's number is given in place of an address.
+        Where `Traits.finds_by_number`, the client's number is given in place of an address. Nothing may be concluded
+        from a visit that is not there.
         """
         ...
 

@@ -61,6 +61,11 @@ class PersonRow(VendorRow, ABC):
         return bool(phone) and phone in map(phone_key, self.phones())
 
 
+def shown_id(value: Any) -> str:
+    """Return an id as it may be stored and logged; "" for what is none, whatever a row says there."""
+    return (storable_id(str(value)) if isinstance(value, str | int) else None) or ""
+
+
 def name_key(value: str | None) -> str:
     """Return the form in which names are compared."""
     return " ".join((value or "").split()).casefold()
