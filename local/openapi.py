@@ -17,7 +17,7 @@ def http_apis() -> list[HttpApi]:
     """Return the resolver of every function that has one, by the function's name."""
     found = []
     for path in sorted(FUNCTIONS.glob("*/app.py")):
-        if "HttpApi()" not in path.read_text():
+        if "HttpApi(" not in path.read_text():
             continue
         spec = importlib.util.spec_from_file_location(f"openapi_{path.parent.name}", path)
         if spec is None or spec.loader is None:

@@ -11,14 +11,13 @@ from moonlit.admin import matching, patients, runs, visits
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
-from moonlit.web.refusals import noting_refusals
+from moonlit.web.refusals import noting
 
-app = HttpApi()
+app = HttpApi(noting(wiring.begin, "staff", note_refusal))
 app.include_router(visits.router)
 app.include_router(matching.router)
 app.include_router(runs.router)
 app.include_router(patients.router)
-app.use([noting_refusals(wiring.begin, "staff", lambda: note_refusal)])
 
 
 @logger.inject_lambda_context(clear_state=True)

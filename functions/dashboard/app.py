@@ -30,10 +30,9 @@ from moonlit.web import auth
 from moonlit.web.http_api import HttpApi, answer
 from moonlit.web.models import Cursor, Limit
 from moonlit.web.problems import responses
-from moonlit.web.refusals import noting_refusals
+from moonlit.web.refusals import noting
 
-app = HttpApi()
-app.use([noting_refusals(partners.begin, "partner", lambda: partners.dashboard().note_refusal)])
+app = HttpApi(noting(partners.begin, "partner", partners.note_refusal))
 PatientId = Annotated[UUID, Path()]
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from moonlit import wiring
+from moonlit.audit.store import Actor
 from moonlit.db.engine import Begin, beginner, connect
 from moonlit.db.tables import practice_settings
 from moonlit.partners.desk import Dashboard
@@ -31,3 +32,8 @@ def zone() -> ZoneInfo:
 def dashboard() -> Dashboard:
     """Return the dashboard."""
     return Dashboard(begin(), wiring.clock(), zone)
+
+
+def note_refusal(actor: Actor, slug: str, route: str, entity_id: str | None) -> None:
+    """Note that a partner asked for what they may not have."""
+    dashboard().note_refusal(actor, slug, route, entity_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import json
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -25,11 +26,13 @@ LONGEST_BODY = 256 * 1024
 class HttpApi(APIGatewayHttpResolver):
     """Powertools' resolver for HTTP APIs, with this project's errors and refusals."""
 
-    def __init__(self) -> None:
+    def __init__(self, noting: Callable[[HttpApi, HTTPStatus, str], None] | None = None) -> None:
+        """Make it; `noting` is told of every refusal, its status and its slug, before it is answered."""
         super().__init__(enable_validation=True, json_body_deserializer=_strict_json)
+        self._noting = noting
         self.use([_refuse_unknown_parameters])
-        self.exception_handler(MoonlitError)(_expected)
-        self.exception_handler(RequestValidationError)(problems.malformed)
+        self.exception_handler(MoonlitError)(self._expected)
+        self.exception_handler(RequestValidationError)(self._malformed)
         self.exception_handler([UnicodeDecodeError, binascii.Error])(_not_text)
         self.exception_handler(RequestUnsupportedContentType)(_not_json)
         self.exception_handler(ServiceError)(_not_served)
@@ -40,6 +43,19 @@ class HttpApi(APIGatewayHttpResolver):
         answer = super().resolve(event, context)
         answer["headers"]["x-request-id"] = event["requestContext"]["requestId"]
         return answer
+
+    def _expected(self, error: MoonlitError) -> Response[str]:
+        logger.info("request_refused", slug=error.slug)
+        self._note(error.status, error.slug)
+        return problems.of(error)
+
+    def _malformed(self, error: RequestValidationError) -> Response[str]:
+        self._note(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request")
+        return problems.malformed(error)
+
+    def _note(self, status: HTTPStatus, slug: str) -> None:
+        if self._noting:
+            self._noting(self, status, slug)
 
 
 def new_router() -> APIGatewayHttpRouter:
@@ -81,11 +97,6 @@ def _refuse_unknown_parameters(app: APIGatewayHttpResolver, next_middleware: Nex
         errors: list[Any] = [{"loc": ("query", name), "type": problems.UNKNOWN} for name in unknown]
         raise RequestValidationError(errors)
     return next_middleware(app)
-
-
-def _expected(error: MoonlitError) -> Response[str]:
-    logger.info("request_refused", slug=error.slug)
-    return problems.of(error)
 
 
 def _not_text(_: ValueError) -> Response[str]:
