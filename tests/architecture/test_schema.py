@@ -50,6 +50,7 @@ time_claims: one_owner resource_kind span
 webhook_events: state
 """
 UNIQUE_WHERE = {
+    "uq_audit_log_first_look",
     "uq_appointment_external_ids_current",
     "uq_ehr_writes_open",
     "uq_organization_refreshes_open",

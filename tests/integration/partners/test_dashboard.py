@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from icalendar import Calendar
 
+from moonlit.partners import desk
 from moonlit.sync.activity import note_activity
 from moonlit.sync.logs import Counts
 from tests.fixtures_access import CLOSED_HOUSE, add_partner, add_staff
@@ -233,6 +234,16 @@ def test_staff_have_no_house_and_a_closed_house_has_no_roster(houses: Houses) ->
     assert [row["organization_id"] for row in houses.audit("refused")] == [CLOSED_HOUSE]
 
 
+@pytest.mark.parametrize(
+    ("route", "query"),
+    [("roster", {"limit": "0"}), ("roster", {"nobody": "x"}), ("roster", {"q": ""}), ("patient", {"x": "1"})],
+)
+def test_every_malformed_question_is_noted(houses: Houses, route: str, query: dict[str, str]) -> None:
+    about = houses.dana if route == "patient" else None
+    assert houses.ask(route, about=about, **query)[0] == 422
+    assert [row["after"] for row in houses.audit("refused")] == [{"slug": "malformed-request"}]
+
+
 # ── The calendar ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -284,6 +295,32 @@ def test_token_ends_with_its_owner_s_place_and_with_the_house(houses: Houses) ->
     houses.functions.execute("update partner_users set organization_id = :o where id = :u",
                              o=UUID(int=0xB0), u=houses.users[ADMIN])  # fmt: skip
     assert houses.feed(token)[0] == 401
+
+
+def test_token_ends_with_its_owner_s_sign_in_and_does_not_come_back(houses: Houses) -> None:
+    token, user_id = token_of(houses), houses.users[ADMIN]
+    houses.functions.execute("update partner_users set identity_sub = null where id = :u", u=user_id)
+    assert houses.feed(token)[0] == 401
+    houses.functions.execute("update partner_users set identity_sub = 's-admin' where id = :u", u=user_id)
+    assert houses.feed(token)[0] == 401
+
+
+def test_who_moves_to_another_house_gets_a_new_token_there(houses: Houses) -> None:
+    token, move = token_of(houses), "update partner_users set organization_id = :o where id = :u"
+    houses.functions.execute(move, o=UUID(int=0xB0), u=houses.users[ADMIN])
+    there = token_of(houses)
+    assert [houses.feed(each)[0] for each in (token, there)] == [401, 200]
+    houses.functions.execute(move, o=HOUSE, u=houses.users[ADMIN])
+    assert [houses.feed(each)[0] for each in (token, there)] == [401, 401]
+
+
+def test_feed_that_is_too_long_keeps_what_is_to_come(houses: Houses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk, "_FEED_VISITS", 2)
+    coming = houses.visit(houses.dana, 1)
+    for hours in (-30, -20, -10):
+        houses.visit(houses.dana, hours)
+    text = houses.feed(token_of(houses))[1]
+    assert (text.count("BEGIN:VEVENT"), str(coming) in text) == (2, True)
 
 
 @pytest.mark.parametrize("token", ["x", "a" * 43, "é"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from moonlit.partners.answers import progress_answer
 from moonlit.partners.progress import progress as progress_of
 from moonlit.partners.session import seen_by
 from moonlit.sync.organizations import Organizations
+from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_intakeq import DENVER, NOON
 from tests.fixtures_partners import ADMIN, HOUSE, MANAGER, OTHER_ADMIN, OTHER_HOUSE, Houses
 
@@ -281,26 +283,47 @@ def night_and(houses: Houses) -> str:
     return sync_id
 
 
-def test_refresh_of_days_reads_them_again_and_cancels_nothing_outside(houses: Houses) -> None:
+def vanished(houses: Houses) -> tuple[str, str]:
+    """Let two visits go without a word: no event, and longer ago than the EHR remembers deletions."""
     houses.functions.execute("delete from appointments")
     inside, outside = houses.in_ehr(1, 26), houses.in_ehr(2, 24 * 9)
     night_and(houses)
-    # Gone without a word: no event, and longer ago than the EHR remembers deletions.
     for row in (inside, outside):
         houses.functions.intakeq.staff("delete", id=row["Id"])
     houses.functions.clock.advance(days=11)
     houses.functions.execute("update ehr_accounts set synced_through = :now", now=houses.functions.clock.now())
-    sync_id = start(houses, body={"dateRange": {"startDate": "2027-03-11", "endDate": "2027-03-12"}})
-    houses.work()
-    assert progress(houses, sync_id)["totalSummary"]["updated"] == 1
+    return inside["Id"], outside["Id"]
+
+
+def held(houses: Houses) -> dict[str, str]:
     found = houses.functions.rows(
         "select x.external_id, a.status from appointments a join appointment_external_ids x on x.appointment_id = a.id"
     )
-    assert {row["external_id"]: row["status"] for row in found} == {
-        inside["Id"]: "cancelled",
-        outside["Id"]: "confirmed",
-    }
+    return {row["external_id"]: row["status"] for row in found}
+
+
+DAYS = {"startDate": "2027-03-11", "endDate": "2027-03-12"}
+
+
+def test_days_that_a_house_asks_for_are_read_again_and_prove_no_deletion(houses: Houses) -> None:
+    inside, outside = vanished(houses)
+    moved = houses.in_ehr(3, 28, LastModified=0)  # As old as can be: no change that a pull would show.
+    sync_id = start(houses, body={"dateRange": DAYS})
+    houses.work()
+    assert progress(houses, sync_id)["totalSummary"]["new"] == 1
+    assert held(houses) == {inside: "confirmed", outside: "confirmed", moved["Id"]: "confirmed"}
     assert houses.functions.rows("select window_first from ehr_accounts")[0]["window_first"].isoformat() == "2026-12-10"
+
+
+def test_repair_cancels_what_its_days_do_not_show_and_nothing_outside(houses: Houses) -> None:
+    inside, outside = vanished(houses)
+    answer = houses.functions.call("sync_cron", {"waitSeconds": 0, "repair": DAYS})
+    houses.work()
+    assert answer["state"] == "applying"
+    assert held(houses) == {inside: "cancelled", outside: "confirmed"}
+    account = houses.functions.rows("select window_first, synced_through from ehr_accounts")[0]
+    assert account["window_first"].isoformat() == "2026-12-10"
+    assert account["synced_through"] == houses.functions.clock.now()
 
 
 def test_night_that_meets_a_refresh_s_pull_brings_everybody_up_to_date_with_it(houses: Houses) -> None:
@@ -384,3 +407,226 @@ def test_history_shows_a_night_once_with_its_kind(houses: Houses) -> None:
     assert [(each["type"], each["triggeredBy"]) for each in said["history"]] == [
         ("manual_org", "Amos Tilbury"), ("automated_daily", "Nightly sync"),
     ]  # fmt: skip
+
+
+# ── Several ways to open a run of one account ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("first", ["house", "office"])
+def test_run_of_the_office_and_a_refresh_of_a_house_share_a_pull(houses: Houses, first: str) -> None:
+    opened = [
+        lambda: start(houses),
+        lambda: houses.functions.call("sync_cron", {"waitSeconds": 0, "syncType": "manual_org"}),
+    ]
+    for step in opened if first == "house" else reversed(opened):
+        step()
+        houses.functions.clock.advance(minutes=2)
+    houses.work()
+    houses.functions.clock.advance(minutes=2)
+    houses.functions.call("sweeper", {})
+    houses.work()
+    assert houses.functions.rows("select 1 from organization_refreshes where finished_at is null") == []
+    assert {run["state"] for run in houses.functions.rows("select state from sync_runs")} == {"completed"}
+
+
+def test_night_that_joins_another_run_is_told_of_as_a_night(houses: Houses) -> None:
+    add_staff(houses.functions, "admin", "s-office")
+    answer = houses.functions.call("admin", as_user("admin/start_sync_runs", sub="s-office"))
+    assert answer["statusCode"] == 202
+    houses.functions.call("sync_cron", {"waitSeconds": 0})
+    houses.work()
+    houses.functions.call("sweeper", {})
+    assert [row["kind"] for row in houses.functions.rows("select kind from outbox")] == ["night_summary"]
+
+
+def test_who_asks_when_a_pull_has_long_begun_gets_one_that_begins_then(houses: Houses) -> None:
+    houses.functions.execute("delete from appointments")
+    early = start(houses)
+    houses.functions.clock.advance(minutes=10)  # The pull waits for requests, say.
+    late = start(houses, OTHER_ADMIN, OTHER_HOUSE)
+    assert houses.functions.call("sync_cron", houses.functions.take("PullQueue")) == {"batchItemFailures": []}
+    assert progress(houses, late, OTHER_ADMIN)["status"] == "queued"
+    houses.functions.clock.advance(minutes=1)
+    houses.work()
+    assert [progress(houses, each, sub)["status"] for each, sub in ((early, ADMIN), (late, OTHER_ADMIN))] == [
+        "completed"
+    ] * 2
+    runs = houses.functions.rows("select id, state, started_at from sync_runs order by started_at")
+    assert [run["state"] for run in runs] == ["completed"] * 2
+    assert runs[1]["started_at"] == NOON + timedelta(minutes=10)
+
+
+def test_pull_that_everybody_asked_for_late_still_ends(houses: Houses) -> None:
+    houses.functions.call("sync_cron", {"waitSeconds": 0})
+    houses.work()
+    houses.functions.clock.advance(minutes=5)
+    start(houses)
+    houses.functions.execute("update sync_runs set started_at = started_at - interval '1 hour' where state = 'pulling'")
+    houses.work()
+    assert {run["state"] for run in houses.functions.rows("select state from sync_runs")} == {"completed"}
+
+
+def test_window_that_has_just_been_widened_is_not_shared(houses: Houses) -> None:
+    start(houses)
+    houses.work()
+    houses.functions.execute("update organizations set sync_days_ahead = 200 where id = :o", o=OTHER_HOUSE)
+    houses.functions.clock.advance(minutes=1)
+    start(houses)
+    houses.work()
+    runs = houses.functions.rows("select reads, window_last from sync_runs order by started_at")
+    assert [(run["reads"], run["window_last"].isoformat()) for run in runs] == [
+        ("changes", "2027-06-08"), ("changes", "2027-09-26"),
+    ]  # fmt: skip
+
+
+def test_practice_without_an_ehr_ends_a_refresh_at_once(houses: Houses) -> None:
+    houses.functions.execute("delete from ehr_budget")
+    houses.functions.execute("delete from ehr_accounts")
+    assert progress(houses, start(houses))["status"] == "completed"
+    assert start(houses) != start(houses)
+
+
+def test_pull_that_always_fails_ends_and_lets_others_begin(houses: Houses) -> None:
+    sync_id = start(houses)
+    houses.functions.execute("alter table ehr_appointments rename to gone")
+    message = houses.functions.take("PullQueue")
+    for _ in range(10):
+        assert len(houses.functions.call("sync_cron", message)["batchItemFailures"]) == 1
+    houses.functions.execute("alter table gone rename to ehr_appointments")
+    assert houses.functions.call("sync_cron", message) == {"batchItemFailures": []}
+    assert progress(houses, sync_id)["status"] == "failed"
+    houses.work()
+    assert start(houses) != sync_id
+
+
+# ── The brake ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def braked(houses: Houses) -> Houses:
+    """Stop the account: its last run would have cancelled all thirty visits of Dana's."""
+    houses.functions.execute("delete from appointments")
+    rows = [houses.in_ehr(number, 26 + number) for number in range(30)]
+    night_and(houses)
+    houses.functions.clock.advance(minutes=10)
+    for row in rows:
+        houses.functions.intakeq.staff("cancel", id=row["Id"])
+    assert progress(houses, night_and(houses))["status"] == "failed"
+    return houses
+
+
+def test_nobody_goes_round_the_brake_patient_by_patient(braked: Houses) -> None:
+    braked.functions.intakeq.forget()
+    status, said = braked.ask("sync_patient", about=braked.dana)
+    assert (status, slug(said)) == (409, "sync-stopped")
+    assert braked.functions.intakeq.requests() == []
+    assert set(held(braked).values()) == {"confirmed"}
+
+
+def test_nobody_goes_round_the_brake_a_few_days_at_a_time(braked: Houses) -> None:
+    braked.functions.clock.advance(minutes=10)
+    sync_id = start(braked, body={"dateRange": DAYS})
+    braked.work()
+    assert progress(braked, sync_id)["status"] == "failed"
+    assert set(held(braked).values()) == {"confirmed"}
+    logs = braked.functions.rows(
+        "select error_message, requests_used from sync_logs where refresh_id = :r", r=UUID(sync_id)
+    )
+    assert [(log["error_message"], log["requests_used"] > 0) for log in logs] == [("brake", True)]
+
+
+# ── What is told ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def timeline(houses: Houses, patient_id: UUID, sub: str = ADMIN) -> list[tuple[str, int]]:
+    said = houses.ask("patient", sub, about=patient_id)[1]
+    return [(each["by"], each["summary"]["new"]) for each in said["timeline"]]
+
+
+def test_other_house_learns_what_changed_and_not_who_asked(houses: Houses) -> None:
+    houses.functions.execute("delete from appointments")
+    houses.functions.execute("delete from patient_organization_affiliations where patient_id = :p", p=houses.dana)
+    for house in (HOUSE, OTHER_HOUSE):
+        houses.affiliate(houses.dana, house)
+    sync(houses, houses.dana, OTHER_ADMIN)  # Nothing has changed, so it is nobody else's business.
+    assert (timeline(houses, houses.dana), timeline(houses, houses.dana, OTHER_ADMIN)) == ([], [("Amos Tilbury", 0)])
+    houses.in_ehr(1, 26)
+    houses.functions.clock.advance(minutes=1)
+    start(houses, OTHER_ADMIN, OTHER_HOUSE)
+    houses.work()
+    assert timeline(houses, houses.dana) == [("Sync", 1)]
+    assert timeline(houses, houses.dana, OTHER_ADMIN) == [("Amos Tilbury", 1), ("Amos Tilbury", 0)]
+    assert str(houses.users[OTHER_ADMIN]) not in str(houses.ask("patient", about=houses.dana))
+
+
+def test_events_of_visits_are_not_in_the_history_without_consent(houses: Houses) -> None:
+    houses.functions.execute(
+        "insert into sync_logs (id, patient_id, sync_type, status, new, started_at, touched_at, completed_at)"
+        " select gen_random_uuid(), id, 'webhook', 'completed', 1, :at, :at, :at from patients",
+        at=NOON,
+    )
+    for patient_id, count in ((houses.dana, 1), (houses.silent, 0), (houses.expired, 0)):
+        assert len(houses.ask("sync_history", about=patient_id)[1]["history"]) == count
+
+
+def test_warning_that_tells_of_a_visit_needs_consent(houses: Houses) -> None:
+    houses.functions.execute("update appointments set provider_id = null")
+    assert "unknown_practitioner" in sync(houses, houses.dana)["warnings"]
+    assert "unknown_practitioner" not in sync(houses, houses.silent)["warnings"]
+
+
+def test_who_was_not_asked_about_is_no_fresher_than_before(houses: Houses) -> None:
+    houses.functions.execute("update patients set email = null where id = :p", p=houses.shared)
+    said = sync(houses, houses.shared)
+    assert (said["success"], said["warnings"]) == (False, ["unknown_to_the_ehr"])
+    shown = {item["patientId"]: item["lastSyncedAt"] for item in houses.ask("roster")[1]["items"]}
+    assert shown[str(houses.shared)] is None
+
+
+def test_row_that_makes_no_sense_is_a_warning_and_stops_no_refresh(houses: Houses) -> None:
+    houses.functions.execute("delete from appointments")
+    houses.in_ehr(1, 26)
+    houses.in_ehr(2, 28, EndDate=0)
+    said = sync(houses, houses.dana)
+    assert (said["success"], said["summary"]["new"], said["warnings"]) == (True, 1, ["intakeq_row_unreadable"])
+
+
+def test_counts_of_days_are_of_visits_on_these(houses: Houses) -> None:
+    houses.functions.execute("delete from appointments")
+    rows = [houses.in_ehr(number, 26 + 24 * number) for number in range(4)]
+    sync(houses, houses.dana)
+    houses.functions.clock.advance(minutes=1)
+    for row in rows:
+        houses.functions.intakeq.staff("cancel", id=row["Id"])
+    houses.functions.call("sync_cron", {"waitSeconds": 0})
+    said = sync(houses, houses.dana, body={"dateRange": {"startDate": "2027-03-11", "endDate": "2027-03-11"}})
+    assert (said["summary"]["updated"], len(said["appointments"])) == (1, 1)
+
+
+def test_who_comes_or_leaves_afterwards_changes_nothing_of_a_refresh(houses: Houses) -> None:
+    houses.functions.execute("delete from appointments")
+    houses.in_ehr(1, 26)
+    sync_id = start(houses)
+    houses.work()
+    houses.affiliate(houses.patient("Tess", "Ebb"))
+    said = progress(houses, sync_id)
+    assert (said["status"], said["patientsTotal"], statuses(said)) == ("completed", 4, ["synced"] * 4)
+    houses.functions.execute("update patient_organization_affiliations set status = 'ended' where patient_id = :p",
+                             p=houses.dana)  # fmt: skip
+    said = progress(houses, sync_id)
+    assert (said["status"], said["totalSummary"]["new"], len(said["patientResults"])) == ("completed", 1, 3)
+
+
+def test_who_watches_leaves_one_line(houses: Houses) -> None:
+    sync_id = start(houses)
+    for _ in range(3):
+        progress(houses, sync_id)
+    progress(houses, sync_id, MANAGER)
+    assert [row["entity"] for row in houses.audit("read")] == ["sync", "sync"]
+
+
+def test_house_s_own_freshness_is_kept(houses: Houses) -> None:
+    start(houses)
+    houses.work()
+    fresh = houses.functions.rows("select id from organizations where last_practiceq_sync_at = :now", now=NOON)
+    assert [row["id"] for row in fresh] == [HOUSE]

@@ -56,8 +56,17 @@ as $$
     select u.id, u.organization_id from calendar_tokens c
     join partner_users u on u.id = c.user_id and u.organization_id = c.organization_id
     join organizations o on o.id = u.organization_id and o.active
-    where c.token_hash = hash
+    where c.token_hash = hash and u.identity_sub is not null
 $$;
+-- A token ends with its owner's place, and does not come back with it.
+create function end_calendar_token() returns trigger language plpgsql as $$
+begin
+    delete from calendar_tokens where user_id = old.id;
+    return null;
+end $$;
+create trigger end_calendar_token after update of organization_id, identity_sub on partner_users for each row
+    when (old.organization_id is distinct from new.organization_id or new.identity_sub is null)
+    execute function end_calendar_token();
 revoke execute on function known_as(text), calendar_of(text) from public;
 grant execute on function known_as(text) to moonlit_app, moonlit_partner;
 grant execute on function calendar_of(text) to moonlit_partner;
@@ -90,8 +99,8 @@ PARTNER_POLICIES = {
     "patients": f"exists ({_AFFILIATION.format(patient='patients.id', rule=_AFFILIATED)})",
     "appointments": f"exists ({_AFFILIATION.format(patient='appointments.patient_id', rule=_CONSENTED)})",
     "appointment_external_ids": _SEEN.format(table="appointments", column="appointment_id"),
-    # What staff note beside it is theirs.
-    "patient_activity_log": f"""kind = 'ehr_sync'
+    # What staff note beside it is theirs, and what another house asked for tells that the patient is known there.
+    "patient_activity_log": f"""kind = 'ehr_sync' and (organization_id is null or {_OURS})
         and exists ({_AFFILIATION.format(patient="patient_activity_log.patient_id", rule=_CONSENTED)})""",
     "organization_refreshes": _OURS,
     # A refresh that another organization asked for says that the patient is known there.
@@ -241,8 +250,26 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'open'"),
     )
     op.create_foreign_key(op.f("fk_match_reviews_patient_id"), "match_reviews", "patients", ["patient_id"], ["id"])
+    op.create_index(
+        "uq_audit_log_first_look",
+        "audit_log",
+        ["actor_id", "entity_id"],
+        unique=True,
+        postgresql_where=sa.text("action = 'read' and entity = 'sync'"),
+    )
+    op.add_column("organizations", sa.Column("last_practiceq_sync_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("organizations", sa.Column("sync_days_back", sa.Integer(), nullable=True))
     op.add_column("organizations", sa.Column("sync_days_ahead", sa.Integer(), nullable=True))
+    op.add_column("patient_activity_log", sa.Column("organization_id", sa.UUID(), nullable=True))
+    op.create_foreign_key(
+        op.f("fk_patient_activity_log_organization_id"),
+        "patient_activity_log",
+        "organizations",
+        ["organization_id"],
+        ["id"],
+    )
+    op.add_column("sync_runs", sa.Column("requested_by", sa.Text(), nullable=True))
+    op.add_column("sync_runs", sa.Column("failures", sa.Integer(), server_default="0", nullable=False))
     op.add_column("sync_logs", sa.Column("refresh_id", sa.UUID(), nullable=True))
     op.add_column("sync_logs", sa.Column("patient_id", sa.UUID(), nullable=True))
     op.add_column("sync_logs", sa.Column("requested_by", sa.Text(), nullable=True))
@@ -258,7 +285,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_sync_logs_run_organization",
         "sync_logs",
-        ["run_id", "organization_id", "sync_type"],
+        ["run_id", "organization_id", "sync_type", "refresh_id"],
         unique=True,
         postgresql_nulls_not_distinct=True,
         postgresql_where=sa.text("run_id is not null"),

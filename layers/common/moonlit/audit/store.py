@@ -9,6 +9,7 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from moonlit.db.tables import audit_log
 
@@ -71,7 +72,8 @@ class Audit:
 
     def _add(self, action: str, entity: str, entity_id: object, **values: Any) -> None:
         self._connection.execute(
-            sa.insert(audit_log).values(
+            insert(audit_log)
+            .values(
                 id=uuid4(),
                 at=self._now,
                 actor_kind=self._actor.kind,
@@ -83,6 +85,7 @@ class Audit:
                 entity_id=None if entity_id is None else str(entity_id),
                 **{"before": sa.null(), "after": sa.null(), **_without_none(values)},
             )
+            .on_conflict_do_nothing()  # Of a refresh the first look counts.
         )
 
 

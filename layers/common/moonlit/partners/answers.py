@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -20,7 +21,13 @@ type Status = Literal["pending", "scheduled", "confirmed", "completed", "cancell
 type SyncType = Literal["manual_patient", "manual_org", "automated_daily", "webhook"]
 # What stands for those who are not of the organization that reads it.
 _OTHERS = {"staff": "Practice staff", "partner": "Partner"}
-_SYSTEMS = {"automated_daily": "Nightly sync", "webhook": "EHR", "manual_org": "Practice", "manual_patient": "Practice"}
+_SYSTEMS = {
+    "automated_daily": "Nightly sync",
+    "webhook": "EHR",
+    "sync": "Sync",
+    "manual_org": "Practice",
+    "manual_patient": "Practice",
+}
 
 Sought = Annotated[Line, Field(max_length=100)]
 FeedToken = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9_-]+$")]
@@ -197,13 +204,15 @@ def progress_answer(found: Progress, zone: ZoneInfo) -> SyncProgress:
         )
         for row in found.patients
     ]
+    summaries = [each.summary for each in results]
     return SyncProgress(
         sync_id=found.refresh["id"],
         status=found.status,
         organization_name=found.refresh["organization_name"],
         patients_total=len(results),
         patients_processed=sum(each.status in ("synced", "error") for each in results),
-        total_summary=Summary.total(each.summary for each in results),
+        # Of those who left meanwhile the numbers stay.
+        total_summary=Summary.total(map(Summary.of, map(asdict, found.parts)) if found.is_over else summaries),
         patient_results=results,
         started_at=found.refresh["requested_at"].astimezone(zone),
         completed_at=_local(found.refresh["finished_at"], zone),

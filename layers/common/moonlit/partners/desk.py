@@ -35,6 +35,7 @@ from moonlit.partners.progress import progress
 from moonlit.partners.session import seen_by
 from moonlit.partners.store import Roster
 from moonlit.sync.single_answer import PatientSynced, patient_synced
+from moonlit.sync.visits import UNKNOWN_PRACTITIONER
 from moonlit.web import cursors
 from moonlit.web.models import Named
 
@@ -143,7 +144,10 @@ class Dashboard:
             consent = _known(roster, patient_id)["consent"]
             told = patient_synced(connection, patient_id, done, self.zone())
             Audit(connection, actor, now).read("patient_sync", [patient_id], patient_id)
-        return told if consent == "active" else told.model_copy(update={"appointments": []})
+        if consent == "active":
+            return told
+        silent = [warning for warning in told.warnings if warning != UNKNOWN_PRACTITIONER]  # It tells of a visit.
+        return told.model_copy(update={"appointments": [], "warnings": silent})
 
     def progress(self, actor: Actor, sync_id: UUID) -> SyncProgress:
         """Return how far a refresh of the organization is.
@@ -186,7 +190,7 @@ class Dashboard:
             raise CalendarRefused
         actor = Actor("calendar", owner.user_id, owner.organization_id, request_id)
         with self._seen(actor) as (connection, roster, now):
-            rows = roster.calendar(now - _FEED_BACK, now + _FEED_AHEAD, _FEED_VISITS)
+            rows = roster.calendar(now - _FEED_BACK, now, now + _FEED_AHEAD, _FEED_VISITS)
             Audit(connection, actor, now).read("calendar", sorted({row["patient_id"] for row in rows}))
         return feed_of(rows, now)
 

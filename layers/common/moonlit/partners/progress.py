@@ -18,7 +18,9 @@ _REFRESH = sa.text(f"""
 """)
 
 _LOGS = sa.text(f"""
-    select l.run_id, l.status, l.sent_at is not null as is_sent, l.syncing_patient_ids from sync_logs l
+    select l.run_id, l.status, l.sent_at is not null as is_sent, l.syncing_patient_ids,
+        l.new, l.updated, l.unchanged, l.errors
+    from sync_logs l
     where l.refresh_id = :refresh_id and l.{OURS} order by l.id
 """)
 
@@ -43,25 +45,41 @@ class Part:
     status: str
     is_sent: bool
     syncing_patient_ids: Sequence[UUID]
+    new: int
+    updated: int
+    unchanged: int
+    errors: int
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A refresh as it stands; `patients` by name."""
+    """A refresh as it stands; `members` are the organization's patients now, by name, with their results."""
 
     refresh: Mapping[str, Any]
     parts: Sequence[Part]
-    patients: Sequence[Mapping[str, Any]]
+    members: Sequence[Mapping[str, Any]]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.refresh["finished_at"] is not None
 
     @property
     def status(self) -> str:
         """Return `queued` until its pulls are complete, then in_progress, and in the end what the parts agree on."""
         statuses = {part.status for part in self.parts}
-        if self.refresh["finished_at"] is None:
+        if not self.is_over:
             return "in_progress" if any(part.is_sent for part in self.parts) else "queued"
         if len(statuses) > 1:
             return "partial"
         return next(iter(statuses), "completed")
+
+    @property
+    def patients(self) -> Sequence[Mapping[str, Any]]:
+        """The members whom it is about: who came when it was over is none of them."""
+        if not self.is_over or self.status == "failed":
+            return self.members
+        return [patient for patient in self.members if patient["results"]]
 
     def status_of(self, patient: Mapping[str, Any]) -> str:
         """Return how far a patient is: queued, syncing, synced or error."""
@@ -69,7 +87,7 @@ class Progress:
             return "error"
         if patient["results"] == len(self.parts):
             return "synced"
-        if self.refresh["finished_at"] is not None:
+        if self.is_over:
             return "error"  # A pull failed, so one EHR has not been asked.
         its_turn = any(patient["patient_id"] in part.syncing_patient_ids for part in self.parts)
         return "syncing" if its_turn or patient["results"] else "queued"

@@ -74,7 +74,8 @@ _HISTORY = sa.text(f"""
         select coalesce(l.refresh_id, r.night_id, l.run_id) as id, l.sync_type, l.requested_by,
             x.at, x.new, x.updated, x.unchanged, x.errors
         from sync_patient_results x
-        join sync_logs l on l.run_id = x.run_id and l.{OURS}
+        join lateral (  -- A night and a refresh may have the same run.
+            select * from sync_logs l where l.run_id = x.run_id and l.{OURS} order by l.refresh_id limit 1) l on true
         join sync_runs r on r.id = x.run_id
         where x.patient_id = :patient_id
         union all
@@ -82,6 +83,8 @@ _HISTORY = sa.text(f"""
         from sync_logs l
         where l.patient_id = :patient_id and l.run_id is null and l.status <> 'failed'
             and (l.{OURS} or l.organization_id is null)
+            and (l.sync_type <> 'webhook' or exists (  -- Which tells of a visit, and when.
+                select from partner_patients p where p.patient_id = :patient_id and p.consent = 'active' and p.{OURS}))
     )
     select max(f.at) as at, f.sync_type, f.requested_by, btrim(min(u.name)) as name,
         sum(f.new) as new, sum(f.updated) as updated, sum(f.unchanged) as unchanged, sum(f.errors) as errors
@@ -96,7 +99,7 @@ _CALENDAR = sa.text(f"""
         p.first_name, p.last_name
     from partner_visits v join partner_patients p on p.patient_id = v.patient_id and p.{OURS}
     where v.{OURS} and v."start" >= :first and v."start" < :last
-    order by v."start", v.appointment_id limit :limit
+    order by v."start" < :now, v."start", v.appointment_id limit :limit
 """)
 
 
@@ -138,9 +141,9 @@ class Roster:
         """Return every refresh of a patient, the latest first; `name` is of who asked, when they are of this house."""
         return self._rows(_HISTORY, patient_id=patient_id, limit=limit)
 
-    def calendar(self, first: datetime, last: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
-        """Return the visits that start in [first, last), by their start."""
-        return self._rows(_CALENDAR, first=first, last=last, limit=limit)
+    def calendar(self, first: datetime, now: datetime, last: datetime, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Return the visits that start in [first, last), by their start, those to come before those that were."""
+        return self._rows(_CALENDAR, first=first, now=now, last=last, limit=limit)
 
     def _rows(self, statement: sa.TextClause, **values: Any) -> Sequence[Mapping[str, Any]]:
         bound = {"organization_id": self._organization_id, **values}

@@ -76,15 +76,26 @@ def applied_at_last[Result](work: Callable[[], Result], contended: SyncContended
         raise contended from None
 
 
-def apply_patients(connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime) -> Applied:
+def apply_patients(
+    connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime, *, fresh: bool = False
+) -> Applied:
     """Apply every waiting row of `patients`, and count what that did.
+
+    Args:
+        connection: The transaction to do it in.
+        scope: The account and the days.
+        patients: Whose rows.
+        now: The current instant.
+        fresh: The EHR has just told all of their visits, so that they are up to date as of now.
 
     Raises:
         Moved: Begin the transaction again; `applied_at_last` does.
     """
     decisions = apply_rows(connection, scope, patients, now)
-    counts = Schedule(connection, scope).refreshed(patients, tallies_of(decisions, scope), now)
-    return Applied(counts, {each.appointment_id: each.outcome for each in decisions if each.appointment_id})
+    counts = Schedule(connection, scope).refreshed(patients, tallies_of(decisions, scope), now, fresh=fresh)
+    # A visit with an old id and a new one has two rows; what changed it is what became of it.
+    told = sorted(decisions, key=lambda each: each.change is not None)
+    return Applied(counts, {each.appointment_id: each.outcome for each in told if each.appointment_id})
 
 
 def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime) -> list[Decision]:
@@ -112,11 +123,12 @@ def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str
 
 
 def tallies_of(decisions: Collection[Decision], scope: Scope) -> dict[str, Tally]:
-    """Return what was written for each patient for whom anything was."""
+    """Return what was written for each patient for whom anything was, to visits that lie in the window or did."""
     first, last = milliseconds(scope.first), milliseconds(scope.last)
     tallies: dict[str, Tally] = {}
     for each in decisions:
-        if each.change:
+        was_inside = each.held is not None and first <= each.held.start_ms < last
+        if each.change and (was_inside or first <= each.change.visit.start_ms < last):
             so_far = tallies.get(each.row.patient_id, Tally())
             tallies[each.row.patient_id] = Tally(
                 new=so_far.new + (each.outcome is Outcome.NEW),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,11 +13,14 @@ from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.observability import logger
 from moonlit.queues import Queue
+from moonlit.sync.brakes import stands_braked
 from moonlit.sync.conflicts import open_conflicts
 from moonlit.sync.linking import link_patients
 from moonlit.sync.logs import Logs
 from moonlit.sync.mirror import Mirror
 from moonlit.sync.new_ids import follow
+from moonlit.sync.pull import planned
+from moonlit.sync.refreshes import SHARED_FOR
 from moonlit.sync.runs import Run, Runs
 from moonlit.sync.schedule import Schedule, Scope
 from moonlit.sync.scopes import scope_of
@@ -40,17 +44,23 @@ class FanOut:
     clock: Clock
     queue: Queue
 
-    def complete(self, run_id: UUID) -> None:
+    def complete(self, run_id: UUID) -> UUID | None:
         """Close the pull of a run that has read everything, and send its parts. Harmless when that is done already.
 
         The logs are stored before their messages are sent: what a crash leaves unsent is found by `resume_stuck`.
+
+        Returns:
+            A run that has to be pulled next, for those who asked when this pull had long begun.
         """
+        log_ids: list[UUID] = []
+        next_run_id = None
         with self.begin() as connection:
             runs = Runs(connection)
             run = runs.get(run_id)
-            ready = run.state == "pulling" and run.phase == "pulled" and runs.at(run)
-            log_ids = self._close(connection, runs, run) if ready else []
+            if run.state == "pulling" and run.phase == "pulled" and runs.at(run):
+                log_ids, next_run_id = self._close(connection, runs, run)
         self.send(log_ids)
+        return next_run_id
 
     def send(self, log_ids: Collection[UUID]) -> None:
         """Send a message for each of the logs, and note it."""
@@ -62,14 +72,14 @@ class FanOut:
         with self.begin() as connection:
             Logs(connection).sent(log_ids, self.clock.now())
 
-    def _close(self, connection: sa.Connection, runs: Runs, run: Run) -> list[UUID]:
+    def _close(self, connection: sa.Connection, runs: Runs, run: Run) -> tuple[list[UUID], UUID | None]:
         now = self.clock.now()
         scope = scope_of(runs, run)
         mirror = Mirror(connection, run.account_id)
         clients = link_patients(mirror, scope.first, scope.last, now)
         if not _buried(connection, run, scope):
             runs.fail(run, "brake", now)  # The cursor stays, so that the next run reads all days again.
-            return []
+            return [], None
         follow(connection, run.account_id)
         mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
         runs.advance_account(run)
@@ -87,13 +97,22 @@ class FanOut:
         )
         if brakes(cancelled, held) and not run.brake_confirmed:
             runs.fail(run, "brake", now)
-            return []
+            return [], None
         runs.set(run.id, state="applying", touched_at=now)
-        return Logs(connection).open(run, unknown, now)
+        next_run_id = _postponed(connection, runs, run, now)
+        log_ids = Logs(connection).open(run, unknown, now)
+        if not log_ids:
+            runs.finish(run.id, None, now)
+        return log_ids, next_run_id
 
 
 def _buried(connection: sa.Connection, run: Run, scope: Scope) -> bool:
-    """Take rows for deleted that a complete reading of all days did not show; refuse when they are too many."""
+    """Take rows for deleted that a complete reading of all days did not show; refuse when they are too many.
+
+    Days that an organization asked for prove nothing: few at a time, they would go below the brake.
+    """
+    if run.reads == "days" and not run.for_everybody:
+        return not stands_braked(connection, run.account_id)
     if not run.reads_all:
         return True
     sightings = Sightings(connection, run.account_id)
@@ -103,3 +122,17 @@ def _buried(connection: sa.Connection, run: Run, scope: Scope) -> bool:
         return False
     sightings.bury(scope.first, scope.last, run.started_at)
     return True
+
+
+def _postponed(connection: sa.Connection, runs: Runs, run: Run, now: datetime) -> UUID | None:
+    """Let those who asked when the pull had long begun have another, since theirs is the present and not its past."""
+    since = run.round_started_at + SHARED_FOR
+    logs = Logs(connection)
+    if run.reads != "changes" or not logs.asked_after(run.id, since):
+        return None
+    system = runs.account(account_id=run.account_id).system
+    following = replace(planned(runs, system, now), sync_type="manual_org", for_everybody=False)
+    if runs.open(following) is None:
+        return None  # Somebody's pull began in this very moment; they are told of this one.
+    logs.move(run.id, following.id, since)
+    return following.id

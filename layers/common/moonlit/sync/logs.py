@@ -54,9 +54,9 @@ class Logs:
         and the number of rows that belong to nobody stand on one log, that last one where there is one, so that adding
         up logs counts them once.
         """
-        values = {"run_id": run.id, "sync_type": run.sync_type, "now": now}
         if run.for_everybody:
-            self._connection.execute(_OPEN, values)
+            who = {"sync_type": run.sync_type, "requested_by": run.requested_by}
+            self._connection.execute(_OPEN, {"run_id": run.id, "now": now, **who})
         spent = {"run_id": run.id, "requests": run.requests_used, "unknown": unknown_rows}
         self._connection.execute(_SPENT, spent)
         query = sa.select(sync_logs.c.id).where(sync_logs.c.run_id == run.id, sync_logs.c.status == "in_progress")
@@ -91,6 +91,16 @@ class Logs:
         )
         return list(self._connection.execute(query.order_by(sync_logs.c.touched_at)).scalars())
 
+    def asked_after(self, run_id: UUID, instant: datetime) -> bool:
+        """Return whether somebody asked for a refresh that the run is to bring, when it was `instant` or later."""
+        late = sa.exists().where(sync_logs.c.run_id == run_id, *_is_late(instant))
+        return bool(self._connection.execute(sa.select(late)).scalar_one())
+
+    def move(self, run_id: UUID, to: UUID, instant: datetime) -> None:
+        """Let the run `to` bring the refreshes that `asked_after` is about."""
+        late = sa.update(sync_logs).where(sync_logs.c.run_id == run_id, *_is_late(instant))
+        self._connection.execute(late.values(run_id=to))
+
     def add_single(
         self, sync_type: str, counts: Counts, patients: int, metadata: Mapping[str, Any], now: datetime, **more: Any
     ) -> UUID:
@@ -117,9 +127,15 @@ class Logs:
         return list(json.loads(self._connection.execute(_OF_RUN, {"run_id": run_id}).scalar_one() or "[]"))
 
 
+def _is_late(instant: datetime) -> tuple[sa.ColumnElement[bool], ...]:
+    unfinished = sync_logs.c.status == "in_progress"
+    return unfinished, sync_logs.c.refresh_id.is_not(None), sync_logs.c.started_at >= instant
+
+
 _OPEN = sa.text("""
-    insert into sync_logs (id, run_id, organization_id, sync_type, status, metadata, started_at, touched_at)
-    select gen_random_uuid(), :run_id, o.id, :sync_type, 'in_progress', '{}', :now, :now
+    insert into sync_logs (
+        id, run_id, organization_id, sync_type, requested_by, status, metadata, started_at, touched_at)
+    select gen_random_uuid(), :run_id, o.id, :sync_type, :requested_by, 'in_progress', '{}', :now, :now
     from (select id from organizations where active union all select null) o
 """)
 

@@ -68,7 +68,8 @@ class Nightly:
         wait_seconds = self.puller.pull(run_id)
         if wait_seconds is None:
             self._read_open_slots(run_id)
-            self.fan_out.complete(run_id)
+            if next_run_id := self.fan_out.complete(run_id):
+                self.pull_queue.send([{"runId": str(next_run_id)}])
         elif wait_seconds <= LONGEST_DELAY_SECONDS:
             self.pull_queue.send([{"runId": str(run_id)}], delay_seconds=int(wait_seconds) + 1)
 

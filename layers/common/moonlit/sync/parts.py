@@ -39,6 +39,7 @@ class Part:
     waiting: Sequence[str]
     refresh_id: UUID | None = None
     requested_by: str | None = None
+    organization_id: UUID | None = None
 
     def processed(self, last: str) -> int:
         """Return how many patients have a result once all up to `last` have one."""
@@ -75,6 +76,11 @@ class Bundle:
     def actor(self) -> str:
         """Who asked for it, or what kind of sync it is."""
         return self.parts[0].requested_by or self.parts[0].sync_type
+
+    @property
+    def asked_by(self) -> UUID | None:
+        """The organization whose people asked for it, None when it is everybody's."""
+        return self.parts[0].organization_id if self.is_watched else None
 
     @property
     def patients_total(self) -> int:
@@ -134,6 +140,7 @@ class Parts:
             "patients": uuids(patients),
             "rows": as_json({"patient_id": patient_id, **asdict(each)} for patient_id, each in tallies.items()),
             "actor": bundle.actor,
+            "organization_id": bundle.asked_by,
             "reference": json.dumps({"runId": str(bundle.run_id)}),
             "now": now,
         }
@@ -167,6 +174,7 @@ def _part(row: sa.Row[Any]) -> Part:
         waiting=row.waiting.split(",") if row.waiting else [],
         refresh_id=row.refresh_id,
         requested_by=row.requested_by,
+        organization_id=row.organization_id,
     )
 
 

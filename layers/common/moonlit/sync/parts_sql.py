@@ -41,7 +41,8 @@ START = sa.text(f"""
         update sync_logs l set touched_at = :now, patients_total = coalesce(c.patients, 0)
         from logs left join counted c on c.log_id = logs.id
         where l.id = logs.id
-        returning l.id, l.run_id, l.sync_type, l.refresh_id, l.requested_by, l.patients_total, c.waiting
+        returning l.id, l.run_id, l.organization_id, l.sync_type, l.refresh_id, l.requested_by, l.patients_total,
+            c.waiting
     )
     select s.*, r.account_id, a.system, r.window_first, r.window_last, p.timezone
     from started s join sync_runs r on r.id = s.run_id join ehr_accounts a on a.id = r.account_id
@@ -55,12 +56,12 @@ _PROGRESSED = """
 """
 
 _LINES = """(
-        select patient_id, cast(:reference as jsonb) || jsonb_build_object(
+        select patient_id, true as changed, cast(:reference as jsonb) || jsonb_build_object(
             'new', new, 'updated', updated, 'unchanged', unchanged, 'errors', 0) as details
-        from counted where new + updated > 0) lines"""
+        from counted where new + updated > 0) l"""
 
 RECORD = sa.text(f"""
-    with refreshed as ({REFRESHED}), held as ({HELD}), counted as (
+    with refreshed as ({REFRESHED.format(fresh="true")}), held as ({HELD}), counted as (
         select p.id as patient_id, coalesce(t.new, 0) as new, coalesce(t.updated, 0) as updated,
             coalesce(h.visits, 0) - coalesce(t.inside, 0) as unchanged
         from unnest(cast(:patients as uuid[])) p (id)
@@ -84,7 +85,7 @@ FAILED_PATIENT = sa.text(f"""
 FINISH = sa.text(f"""
     with {_LOGS}, sums as (
         select m.log_id, sum(r.new) as new, sum(r.updated) as updated, sum(r.unchanged) as unchanged,
-            sum(r.errors) as errors, count(*) as patients
+            sum(r.errors) as errors, min(r.error_code) as code, count(*) as patients
         from members m cross join lateral (
             select x.* from sync_patient_results x where x.run_id = m.run_id and x.patient_id = m.id offset 0) r
         group by m.log_id
@@ -97,8 +98,8 @@ FINISH = sa.text(f"""
         update sync_logs l set
             status = case when s.errors > 0 then 'partial' else 'completed' end,
             new = coalesce(s.new, 0), updated = coalesce(s.updated, 0), unchanged = coalesce(s.unchanged, 0),
-            errors = coalesce(s.errors, 0), patients_total = greatest(l.patients_total, s.patients),
-            patients_processed = coalesce(s.patients, 0),
+            errors = coalesce(s.errors, 0), error_message = s.code,
+            patients_total = greatest(l.patients_total, s.patients), patients_processed = coalesce(s.patients, 0),
             metadata = l.metadata || jsonb_build_object('unknownPractitionerVisits', coalesce(u.visits, 0)),
             duration_ms = extract(epoch from cast(:now as timestamptz) - l.started_at) * 1000,
             touched_at = :now, completed_at = :now, syncing_patient_ids = '{{}}'
@@ -107,6 +108,8 @@ FINISH = sa.text(f"""
         left join unknown_practitioners u on u.log_id = logs.id
         where l.id = logs.id
         returning l.run_id
+    ), fresh as (
+        update organizations o set last_practiceq_sync_at = :now from logs where o.id = logs.organization_id
     )
     select r.id from sync_runs r where r.id = (select run_id from finished limit 1) for update
 """)

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
 from moonlit.ehr.port import Budget, BudgetExhausted, Ehr, EhrError, EhrRefused, EhrUnavailable, Lane, Page
+from moonlit.errors import MoonlitError
 from moonlit.observability import logger
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.mirror import Mirror
@@ -28,6 +29,8 @@ from moonlit.sync.window import Window, must_read_all, unread
 SIGN_OF_LIFE = timedelta(seconds=60)
 SECONDS_KEPT = 60.0  # Time for one more page with all its attempts; with less left a message takes over.
 MOST_ROUNDS = 3
+MOST_FAILURES = 10  # A message comes five times, then the sweeper sends another.
+INTERNAL_ERROR = "internal_error"
 _LANES = {"automated_daily": Lane.NIGHTLY}
 
 
@@ -69,6 +72,15 @@ class Puller:
         Returns:
             None when there is nothing left to pull, else how many seconds to wait before somebody goes on.
         """
+        try:
+            return self._pull(run_id)
+        except MoonlitError:
+            raise
+        except Exception:
+            self._count_failure(run_id)
+            raise
+
+    def _pull(self, run_id: UUID) -> float | None:
         while True:
             with self.begin() as connection:
                 run = Runs(connection).get(run_id)
@@ -115,6 +127,17 @@ class Puller:
                 runs.begin_round(run, now)
         for external_id in page.unreadable:
             logger.warning("ehr_row_unreadable", run_id=str(run.id), external_id=external_id)
+
+    def _count_failure(self, run_id: UUID) -> None:
+        """Note that something went wrong that nobody has foreseen; a run that never gets any further has to end.
+
+        Its account could not be pulled any more, since the next run would join it.
+        """
+        with self.begin() as connection:
+            runs = Runs(connection)
+            if runs.count_failure(run_id) >= MOST_FAILURES and (run := runs.get(run_id)).state == "pulling":
+                logger.error("sync_pull_failed", run_id=str(run_id), code=INTERNAL_ERROR)
+                runs.fail(run, INTERNAL_ERROR, self.clock.now())
 
     def spend(self, run_id: UUID) -> None:
         """Count what was asked for the run, also by a worker that is about to be overtaken."""
@@ -177,6 +200,7 @@ def open_run(
     confirm_brake: bool = False,
     night_id: UUID | None = None,
     days: Window | None = None,
+    requested_by: str | None = None,
 ) -> tuple[Run, bool]:
     """Open a run for everybody, or join the account's one that is being pulled: two would fight over the cursor.
 
@@ -188,11 +212,17 @@ def open_run(
         confirm_brake: A person said that it may cancel however much.
         night_id: What it has in common with the runs of other accounts.
         days: Read these again, in a run of its own; None for all that has changed.
+        requested_by: The person who asks, as `Actor.reference` says it; None for a schedule.
 
     Returns:
         The run, and whether the caller should pull it: no, while another worker shows signs of life.
     """
-    wanted: dict[str, Any] = {"sync_type": sync_type, "night_id": night_id, "for_everybody": True}
+    wanted: dict[str, Any] = {
+        "sync_type": sync_type,
+        "night_id": night_id,
+        "requested_by": requested_by,
+        "for_everybody": True,
+    }
     while True:
         with begin() as connection:
             runs = Runs(connection)
@@ -201,7 +231,8 @@ def open_run(
             if runs.open(run):
                 return run, True
             if running := runs.pulling(run.account_id):  # Else it was completed in between.
-                told = {} if running.for_everybody else wanted
+                is_more = not running.for_everybody or sync_type == "automated_daily"  # A night is told of as such.
+                told = wanted if is_more else {}
                 runs.set(running.id, brake_confirmed=running.brake_confirmed or confirm_brake, **told)
                 return running, now - running.touched_at >= SIGN_OF_LIFE
 

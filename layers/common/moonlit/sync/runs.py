@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from moonlit.db.tables import ehr_accounts, sync_logs, sync_runs
+from moonlit.db.tables import ehr_accounts, sync_runs
 from moonlit.errors import NotFound
 from moonlit.sync.window import Window
 
@@ -81,6 +81,7 @@ class Run:
     night_id: UUID | None = None
     reads: str = "changes"
     for_everybody: bool = True
+    requested_by: str | None = None
 
     @property
     def reads_all(self) -> bool:
@@ -147,6 +148,7 @@ class Runs:
                 night_id=run.night_id,
                 reads=run.reads,
                 for_everybody=run.for_everybody,
+                requested_by=run.requested_by,
             )
             .on_conflict_do_nothing()
         )
@@ -181,6 +183,12 @@ class Runs:
         """Count requests that were used for the run, whatever came of them."""
         self.set(run_id, requests_used=sync_runs.c.requests_used + requests)
 
+    def count_failure(self, run_id: UUID) -> int:
+        """Count what went wrong with a pull beside the EHR's own errors, and return how often that was."""
+        counted = sa.update(sync_runs).where(sync_runs.c.id == run_id).values(failures=sync_runs.c.failures + 1)
+        failures: int = self._connection.execute(counted.returning(sync_runs.c.failures)).scalar_one()
+        return failures
+
     def move(self, run: Run, phase: str, page: int, *, rows: int, now: datetime) -> None:
         """Note that the run has read `rows` rows and goes on with `page` of `phase`."""
         self.set(run.id, phase=phase, page=page, rows_read=sync_runs.c.rows_read + rows, touched_at=now)
@@ -208,23 +216,12 @@ class Runs:
         )
 
     def fail(self, run: Run, code: str, now: datetime) -> None:
-        """End the run with `code` and report it in a log of its own."""
+        """End the run with `code` and report it: in the logs of those who asked, for everybody in one of its own."""
         self.set(run.id, state="failed", error=code, finished_at=now, touched_at=now)
-        self._connection.execute(
-            sa.insert(sync_logs).values(
-                id=uuid4(),
-                run_id=run.id,
-                sync_type=run.sync_type,
-                status="failed",
-                error_message=code,
-                requests_used=self.get(run.id).requests_used,
-                duration_ms=(now - run.started_at) // timedelta(milliseconds=1),
-                started_at=run.started_at,
-                touched_at=now,
-                completed_at=now,
-            )
-        )
-        self._connection.execute(_FAIL_LOGS, {"run_id": run.id, "code": code, "now": now})
+        failed = {"run_id": run.id, "code": code, "now": now, "requests": self.get(run.id).requests_used}
+        if run.for_everybody:
+            self._connection.execute(_LOG_FAILURE, failed)
+        self._connection.execute(_FAIL_LOGS, failed)
         self._finish_refreshes(run.id, now)
 
     def finish(self, run_id: UUID, refresh_id: UUID | None, now: datetime) -> None:
@@ -276,6 +273,7 @@ class Runs:
             night_id=row.night_id,
             reads=row.reads,
             for_everybody=row.for_everybody,
+            requested_by=row.requested_by,
         )
 
 
@@ -288,10 +286,26 @@ _PRACTICE = sa.text("""
     cross join (select max(sync_days_back) as back, max(sync_days_ahead) as ahead from organizations where active) o
 """)
 
+_LOG_FAILURE = sa.text("""
+    insert into sync_logs (
+        id, run_id, sync_type, requested_by, status, error_message, requests_used, duration_ms, started_at, touched_at,
+        completed_at)
+    select gen_random_uuid(), id, sync_type, requested_by, 'failed', :code, :requests,
+        extract(epoch from cast(:now as timestamptz) - started_at) * 1000, started_at, :now, :now
+    from sync_runs where id = :run_id
+""")
+
+# Those who asked and wait for the pull. What it used stands on one log of the run.
 _FAIL_LOGS = sa.text("""
-    update sync_logs set status = 'failed', error_message = :code, touched_at = :now, completed_at = :now,
-        duration_ms = extract(epoch from cast(:now as timestamptz) - started_at) * 1000
-    where run_id = :run_id and status = 'in_progress'
+    with waiting as (
+        select id, row_number() over (order by started_at, id) as number,
+            exists (select from sync_logs l where l.run_id = :run_id and l.status <> 'in_progress') as is_told
+        from sync_logs where run_id = :run_id and status = 'in_progress'
+    )
+    update sync_logs l set status = 'failed', error_message = :code, touched_at = :now, completed_at = :now,
+        requests_used = case when w.number = 1 and not w.is_told then :requests else l.requests_used end,
+        duration_ms = extract(epoch from cast(:now as timestamptz) - l.started_at) * 1000
+    from waiting w where l.id = w.id
 """)
 
 _LOCK_REFRESHES = sa.text("""

@@ -116,12 +116,15 @@ class Schedule:
                 sql.APPLIED, rows=as_json({"external_id": row.external_id, "hash": row.content_hash} for row in rows)
             )
 
-    def refreshed(self, patients: Collection[str], tallies: Mapping[str, Tally], now: datetime) -> dict[str, Counts]:
-        """Note that the patients are up to date with the EHR as of now, and return each one's counts.
+    def refreshed(
+        self, patients: Collection[str], tallies: Mapping[str, Tally], now: datetime, *, fresh: bool
+    ) -> dict[str, Counts]:
+        """Return each patient's counts; `fresh` notes that they are up to date with the EHR as of now.
 
         Unchanged is every visit inside the window that `tallies`, of the rows applied just now, does not tell of.
         """
-        found = json.loads(self._execute(sql.REFRESH, patients=uuids(patients), now=now).scalar_one() or "{}")
+        values = {"patients": uuids(patients), "fresh": fresh, "now": now}
+        found = json.loads(self._execute(sql.REFRESH, **values).scalar_one() or "{}")
         counts = {}
         for patient_id in patients:
             each = tallies.get(patient_id, Tally())

@@ -220,7 +220,7 @@ APPLIED = sa.text("""
 # A patient whom only another EHR knows is no more up to date than before.
 REFRESHED = """
     update patients set last_practiceq_sync_at = :now where id = any(cast(:patients as uuid[]))
-        and case cast(:system as text)
+        and {fresh} and case cast(:system as text)
             when 'intakeq' then intakeq_client_id is not null or athena_patient_id is null
             else athena_patient_id is not null or intakeq_client_id is null
         end
@@ -236,6 +236,6 @@ HELD = """
 """
 
 REFRESH = sa.text(f"""
-    with refreshed as ({REFRESHED})
+    with refreshed as ({REFRESHED.format(fresh="cast(:fresh as boolean)")})
     select json_object_agg(patient_id, visits)::text from ({HELD}) held
 """)

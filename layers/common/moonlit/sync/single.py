@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -15,13 +15,14 @@ import sqlalchemy as sa
 from moonlit.audit.store import Actor
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.ehr.port import TRAITS, Budget, BudgetExhausted, Ehr, EhrError, EhrVisit, Lane
+from moonlit.ehr.port import TRAITS, Budget, BudgetExhausted, Ehr, EhrError, EhrVisit, Lane, Page
 from moonlit.errors import MoonlitError, NotFound
 from moonlit.observability import logger
 from moonlit.sync.activity import note_activity
 from moonlit.sync.apply import applied_at_last, apply_patients
+from moonlit.sync.brakes import stands_braked
 from moonlit.sync.conflicts import open_conflicts
-from moonlit.sync.errors import BudgetSpent, EhrAway, SyncContended
+from moonlit.sync.errors import BudgetSpent, EhrAway, SyncContended, SyncStopped
 from moonlit.sync.linking import link_patients
 from moonlit.sync.logs import Counts, Logs
 from moonlit.sync.matching import normalized
@@ -31,7 +32,7 @@ from moonlit.sync.pull import Meter, failure_code
 from moonlit.sync.runs import Runs
 from moonlit.sync.scopes import scope_days
 from moonlit.sync.systems import NUMBERS
-from moonlit.sync.visits import Outcome
+from moonlit.sync.visits import UNKNOWN_PRACTITIONER, Outcome
 from moonlit.sync.window import Window
 
 RETRY_SECONDS = 30  # After which asking an EHR that was away may be worth it.
@@ -39,8 +40,9 @@ _BUDGET_SPENT = "budget_exhausted"
 
 # The address under which the EHR knows the client comes first: it may be another than the patient gave here.
 _KNOWN = sa.text(f"""
-    select a.id, a.system, n.client_id, array_remove(
-        array[m.client_email, p.email] || p.alternate_emails, null) as emails
+    select a.id, a.system, n.client_id,
+        array_remove(array[m.client_email, p.email] || p.alternate_emails, null) as emails,
+        n.client_id is not null or m.client_email is not null as is_client
     from patients p
     join {NUMBERS} n on n.patient_id = p.id
     join ehr_accounts a on a.system = n.system
@@ -64,6 +66,7 @@ class Known:
     system: str
     client_id: str | None
     emails: Sequence[str]
+    is_client: bool  # Else they may be one, by their address.
 
     @property
     def asked_by(self) -> str | None:
@@ -84,6 +87,7 @@ class Refreshed:
     """What a refresh did.
 
     Attributes:
+        success: Whether an EHR has answered, so that the patient is as up to date as they can be.
         outcomes: What became of the visits whose rows were looked at, by our id.
         warnings: Codes.
     """
@@ -91,6 +95,7 @@ class Refreshed:
     at: datetime
     window: Window
     counts: Counts
+    success: bool
     outcomes: Mapping[UUID, Outcome] = field(default_factory=dict)
     warnings: Sequence[str] = ()
 
@@ -100,7 +105,7 @@ class Told:
     """What an account answered about a patient."""
 
     known: Known
-    visits: Sequence[EhrVisit]
+    page: Page
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +124,8 @@ class Asked:
         """Codes for what is missing."""
         if not (self.told or self.failures):
             return ["unknown_to_the_ehr"]
-        return [f"{system}_{_code(error)}" for system, error in self.failures.items()]
+        unreadable = [f"{told.known.system}_row_unreadable" for told in self.told if told.page.unreadable]
+        return [*(f"{system}_{_code(error)}" for system, error in self.failures.items()), *unreadable]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,26 +157,31 @@ class SinglePatient:
             NotFound: There is no such patient.
             BudgetSpent: No account could be asked, and one of them for want of requests.
             EhrAway: No account answered.
+            SyncStopped: The account waits for a person's word; see `stands_braked`.
         """
         started_at = self.clock.now()
         with self.begin() as connection:
-            known = [Known(*row) for row in connection.execute(_KNOWN, {"patient_id": patient_id})]
+            known = _known(connection, patient_id)
             window = days or Runs(connection).practice().window(started_at)
-        if not known:
-            raise NotFound(f"patient {patient_id}")
         asked = Asked(patient_id, actor, started_at, *self._ask(known, window))
         if asked.failures and not asked.told:
-            self._log_failure(asked)
+            self._log_failure(asked, asked.warnings[0])
             raise _failure(asked.failures)
-        contended = SyncContended(f"patient {patient_id}")
+        try:
+            return self._take_over(asked, known, window)
+        except Exception as error:
+            code = error.slug if isinstance(error, MoonlitError) else "internal_error"
+            self._log_failure(asked, code)  # What was asked for has been spent.
+            raise
+
+    def _take_over(self, asked: Asked, known: Sequence[Known], window: Window) -> Refreshed:
+        contended = SyncContended(f"patient {asked.patient_id}")
         for told in asked.told:
             retried_once(lambda: self._mirror(told, window), contended)  # noqa: B023
-        systems = [each.system for each in known]
 
         def apply() -> Refreshed:
             with self.begin() as connection:
-                done = self._apply(connection, patient_id, systems, window)
-                done = replace(done, warnings=[*asked.warnings, *done.warnings])
+                done = self._apply(connection, asked, known, window)
                 self._log(connection, asked, done)
             return done
 
@@ -195,37 +206,61 @@ class SinglePatient:
         with self.begin() as connection:
             scope = scope_days(connection, told.known.system, window)
             mirror = Mirror(connection, scope.account_id)
-            mirror.save(told.visits, now)
-            for client_id in sorted({v.client_id for v in told.visits if v.client_id and told.known.is_theirs(v)}):
+            visits = told.page.visits
+            mirror.save(visits, now)
+            clients = {each.client_id for each in visits if each.client_id and told.known.is_theirs(each)}
+            for client_id in sorted(clients):
                 link_patients(mirror, scope.first, scope.last, now, client_id)
             follow(connection, scope.account_id)
             open_conflicts(connection, scope.account_id, now)
 
-    def _apply(self, connection: sa.Connection, patient_id: UUID, systems: Sequence[str], window: Window) -> Refreshed:
-        now, patient = self.clock.now(), str(patient_id)
+    def _apply(self, connection: sa.Connection, asked: Asked, known: Sequence[Known], window: Window) -> Refreshed:
+        now, patient = self.clock.now(), str(asked.patient_id)
+        answered = {told.known.system for told in asked.told}
         totals: Counter[str] = Counter()
         outcomes: dict[UUID, Outcome] = {}
-        for scope in [scope_days(connection, system, window) for system in systems]:
-            applied = apply_patients(connection, scope, [patient], now)
+        for each in known:
+            scope = scope_days(connection, each.system, window)
+            applied = apply_patients(connection, scope, [patient], now, fresh=each.system in answered)
             totals.update(asdict(applied.counts[patient]))
             outcomes |= {UUID(visit): outcome for visit, outcome in applied.outcomes.items()}
-        unknown = connection.execute(_UNKNOWN_GIVERS, {"patient_id": patient_id, "now": now}).scalar_one()
-        return Refreshed(now, window, Counts(**totals), outcomes, ["unknown_practitioner"] if unknown else [])
+        unknown = connection.execute(_UNKNOWN_GIVERS, {"patient_id": asked.patient_id, "now": now}).scalar_one()
+        warnings = [*asked.warnings, *([UNKNOWN_PRACTITIONER] if unknown else [])]
+        return Refreshed(now, window, Counts(**totals), bool(answered), outcomes, warnings)
 
     def _log(self, connection: sa.Connection, asked: Asked, done: Refreshed) -> None:
         """Say in the log and in the patient's timeline who refreshed them, and what came of it."""
         told = {"warnings": list(done.warnings)}
-        log_id = Logs(connection).add_single("manual_patient", done.counts, 1, told, done.at, **_of(asked, done.at))
+        partly = {"status": "partial", "error_message": asked.warnings[0]} if asked.failures else {}
+        log_id = Logs(connection).add_single(
+            "manual_patient", done.counts, 1, told, done.at, **partly, **_of(asked, done.at)
+        )
         counts, reference = {str(asked.patient_id): done.counts}, {"syncLogId": str(log_id)}
-        actor = asked.actor.reference
-        note_activity(connection, counts, actor, reference, done.at, even_if_nothing_changed=True)
+        note_activity(connection, counts, asked.actor, reference, done.at, even_if_nothing_changed=True)
 
-    def _log_failure(self, asked: Asked) -> None:
+    def _log_failure(self, asked: Asked, code: str) -> None:
         now, failed = self.clock.now(), {"status": "failed", "patients_processed": 0}
         with self.begin() as connection:
             Logs(connection).add_single(
-                "manual_patient", Counts(), 1, {}, now, error_message=asked.warnings[0], **failed, **_of(asked, now)
+                "manual_patient", Counts(), 1, {}, now, error_message=code, **failed, **_of(asked, now)
             )
+
+
+def _known(connection: sa.Connection, patient_id: UUID) -> list[Known]:
+    """Return the accounts that know the patient, or may know them when none does for sure.
+
+    Raises:
+        NotFound: There is no such patient.
+        SyncStopped: They wait for a person's word, all of them.
+    """
+    found = [Known(*row) for row in connection.execute(_KNOWN, {"patient_id": patient_id})]
+    if not found:
+        raise NotFound(f"patient {patient_id}")
+    known = [each for each in found if each.is_client] or found
+    open_to_us = [each for each in known if not stands_braked(connection, each.account_id)]
+    if not open_to_us:
+        raise SyncStopped(", ".join(each.system for each in known))
+    return open_to_us
 
 
 def _of(asked: Asked, now: datetime) -> dict[str, Any]:
@@ -240,7 +275,7 @@ def _of(asked: Asked, now: datetime) -> dict[str, Any]:
     }
 
 
-def _visits(ehr: Ehr, known: Known, window: Window) -> Sequence[EhrVisit]:
+def _visits(ehr: Ehr, known: Known, window: Window) -> Page:
     return ehr.visits_of_client(known.asked_by or "", window.first, window.last, Lane.ON_DEMAND)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -97,11 +98,11 @@ def patient_synced(connection: sa.Connection, patient_id: UUID, done: Refreshed,
     first, last = done.window.instants(zone)
     rows = connection.execute(_VISITS, {"patient_id": patient_id, "first": first, "last": last}).mappings()
     return PatientSynced(
-        success=done.counts.errors == 0,
+        success=done.success,
         patient_id=patient_id,
         patient_name=name,
         synced_at=done.at.astimezone(zone),
-        summary=Summary(new=done.counts.new, updated=done.counts.updated, unchanged=done.counts.unchanged, errors=0),
+        summary=Summary.of(asdict(done.counts)),
         appointments=[_visit(dict(row), done, zone) for row in rows],
         warnings=list(done.warnings),
     )

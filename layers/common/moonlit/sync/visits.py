@@ -16,6 +16,7 @@ ACTIVE = frozenset({"pending", "scheduled", "confirmed"})
 # CMS place-of-service codes; nothing else about a row tells where the visit is.
 KINDS = {"02": "telehealth", "10": "telehealth", "11": "office", "12": "home"}
 MODALITIES = {"telehealth": "telehealth", "office": "in_person", "home": "in_person"}
+UNKNOWN_PRACTITIONER = "unknown_practitioner"  # The warning that a coming visit is given by one.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -37,6 +37,10 @@ class Window:
         last = max(int(settings.get("sync_days_ahead", DEFAULT_DAYS_AHEAD)), ahead or 0)
         return cls(today - timedelta(days=first), today + timedelta(days=last))
 
+    def covers(self, other: Window) -> bool:
+        """Return whether all days of `other` are among these."""
+        return self.first <= other.first and other.last <= self.last
+
     def instants(self, zone: ZoneInfo) -> tuple[datetime, datetime]:
         """Return the window as [start, end) in UTC; its days begin at midnight in `zone`."""
         start = datetime.combine(self.first, time(), zone)

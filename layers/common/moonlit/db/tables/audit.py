@@ -28,5 +28,8 @@ audit_log = sa.Table(
     one_of("actor_kind", "staff", "partner", "calendar", "system"),
     sa.Index("ix_audit_log_at", "at", "id"),
     sa.Index("ix_audit_log_entity", "entity", "entity_id"),
+    # Who watches a refresh asks every second: the first look says whom they saw.
+    sa.Index("uq_audit_log_first_look", "actor_id", "entity_id", unique=True,
+             postgresql_where=sa.text("action = 'read' and entity = 'sync'")),
     sa.Index("ix_audit_log_patient_ids", "patient_ids", postgresql_using="gin"),
-)
+)  # fmt: skip

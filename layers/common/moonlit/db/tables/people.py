@@ -151,6 +151,7 @@ patient_activity_log = sa.Table(
     metadata,
     key(),
     ref("patient_id", "patients.id", index=True),
+    ref("organization_id", "organizations.id", nullable=True),  # Whose business it is; null: of everybody.
     instant("at"),
     text("kind"),
     text("actor"),

@@ -26,6 +26,7 @@ organizations = sa.Table(
     key(),
     text("name"),
     flag("active", default=True),
+    instant("last_practiceq_sync_at", nullable=True),  # When all its patients were last brought up to date.
     # How far its patients' visits are synced; null as the practice says.
     sa.Column("sync_days_back", sa.Integer, nullable=True),
     sa.Column("sync_days_ahead", sa.Integer, nullable=True),

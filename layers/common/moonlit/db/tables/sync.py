@@ -17,6 +17,7 @@ sync_runs = sa.Table(
     text("sync_type"),
     # `changes` since the last pull; the `days` of a window, as a repair; `nothing`, when another pull was just made.
     text("reads", server_default="changes"),
+    text("requested_by", nullable=True),  # `partner:<id>` or `staff:<id>`; null for schedules.
     flag("for_everybody", default=True),  # Else for those who asked: their logs are there before the pull ends.
     text("state"),
     # What is being pulled: `window`, then `deleted`; or `changed`, then `deleted`.
@@ -31,6 +32,7 @@ sync_runs = sa.Table(
     flag("brake_confirmed"),  # A person said that the run may cancel however much.
     count("rows_read"),
     count("requests_used"),
+    count("failures"),  # Of the page that it stands at, other than the EHR's own.
     text("error", nullable=True),
     instant("started_at"),
     instant("touched_at"),
@@ -89,7 +91,7 @@ sync_logs = sa.Table(
     one_of("status", "in_progress", "completed", "failed", "partial"),
     # One log for each organization of a run, and one more when its people asked; refreshes without a run, such as
     # webhooks, have any number.
-    sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", "sync_type", unique=True,
+    sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", "sync_type", "refresh_id", unique=True,
              postgresql_nulls_not_distinct=True, postgresql_where=sa.text("run_id is not null")),
     sa.Index("ix_sync_logs_in_progress", "touched_at", postgresql_where=sa.text("status = 'in_progress'")),
 )  # fmt: skip
