@@ -69,7 +69,8 @@ def test_a_run_is_opened_and_left_to_the_queue(functions: Functions, admin: UUID
     status, said = ask(functions, event | ({"body": body} if body else {}))
     (run,) = said["runs"]
     assert (status, run["system"]) == (202, "intakeq")
-    assert run_of(functions, run["runId"])["requests_used"] == 0
+    opened = run_of(functions, run["runId"])
+    assert (opened["requests_used"], opened["requested_by"]) == (0, f"staff:{admin}")
     (change,) = audited(functions, "start")
     assert (change["entity"], change["entity_id"], change["actor_id"]) == ("sync_run", run["runId"], admin)
     finish(functions)

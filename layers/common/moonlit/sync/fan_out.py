@@ -21,7 +21,8 @@ from moonlit.sync.mirror import Mirror
 from moonlit.sync.new_ids import follow
 from moonlit.sync.pull import planned
 from moonlit.sync.refreshes import SHARED_FOR
-from moonlit.sync.runs import Run, Runs
+from moonlit.sync.run import Run
+from moonlit.sync.runs import Runs
 from moonlit.sync.schedule import Schedule, Scope
 from moonlit.sync.scopes import scope_of
 from moonlit.sync.sightings import Sightings

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 
 from moonlit.db.tables import sync_logs, sync_runs
-from moonlit.sync.runs import Run
+from moonlit.sync.run import Run
 
 
 @dataclass(frozen=True, slots=True)

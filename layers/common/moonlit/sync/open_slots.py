@@ -18,7 +18,8 @@ from moonlit.db.tables import ehr_accounts
 from moonlit.ehr.port import TRAITS, BudgetExhausted, Ehr, EhrError, Lane, OpenSlot
 from moonlit.observability import logger
 from moonlit.sync.pull import failure_code
-from moonlit.sync.runs import Practice, Runs
+from moonlit.sync.run import Practice
+from moonlit.sync.runs import Runs
 from moonlit.sync.systems import SEATS, SYSTEM
 
 DEFAULT_SLOTS_MINUTES = 5

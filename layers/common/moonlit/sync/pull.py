@@ -21,7 +21,8 @@ from moonlit.errors import MoonlitError
 from moonlit.observability import logger
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.mirror import Mirror
-from moonlit.sync.runs import Account, Run, Runs
+from moonlit.sync.run import Account, Run
+from moonlit.sync.runs import Runs
 from moonlit.sync.sightings import Sightings
 from moonlit.sync.window import Window, must_read_all, unread
 

@@ -17,7 +17,8 @@ from moonlit.queues import Queue
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.logs import Logs
 from moonlit.sync.pull import planned
-from moonlit.sync.runs import Account, Practice, Run, Runs
+from moonlit.sync.run import Account, Practice, Run
+from moonlit.sync.runs import Runs
 from moonlit.sync.window import Window
 
 # What was pulled so lately is not asked for again: IntakeQ answers ten requests a minute, whoever asks.

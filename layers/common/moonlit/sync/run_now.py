@@ -17,7 +17,8 @@ from moonlit.queues import Queue
 from moonlit.sync.brakes import may_be_confirmed, reading_again
 from moonlit.sync.errors import RunNotStopped
 from moonlit.sync.pull import open_run
-from moonlit.sync.runs import Run, Runs
+from moonlit.sync.run import Run
+from moonlit.sync.runs import Runs
 from moonlit.web.models import Model
 
 
@@ -57,7 +58,7 @@ class RunNow:
         with self.begin() as connection:
             systems = [system] if system else Runs(connection).systems()
             night_id = uuid4() if len(systems) > 1 else None
-            opened = {each: self._open(connection, each, night_id=night_id) for each in systems}
+            opened = {each: self._open(connection, each, actor, night_id=night_id) for each in systems}
             audit = Audit(connection, actor, self.clock.now())
             for each, (run, _) in opened.items():
                 audit.changed("start", "sync_run", run.id, after={"system": each})
@@ -79,7 +80,9 @@ class RunNow:
             days = stopped.window if stopped.reads == "days" else None
             again = reading_again(connection, run_id)
             opened = (
-                (runs.get(again), False) if again else self._open(connection, system, confirm_brake=True, days=days)
+                (runs.get(again), False)
+                if again
+                else self._open(connection, system, actor, confirm_brake=True, days=days)
             )
             Audit(connection, actor, self.clock.now()).changed(
                 "confirm_brake",
@@ -90,11 +93,11 @@ class RunNow:
             )
         return self._sent({system: opened})
 
-    def _open(self, connection: sa.Connection, system: str, **how: Any) -> tuple[Run, bool]:
+    def _open(self, connection: sa.Connection, system: str, actor: Actor, **how: Any) -> tuple[Run, bool]:
         def begin() -> nullcontext[sa.Connection]:
             return nullcontext(connection)  # With the audit log's row, or not at all.
 
-        return open_run(begin, self.clock, system, "manual_org", **how)
+        return open_run(begin, self.clock, system, "manual_org", requested_by=actor.reference, **how)
 
     def _sent(self, opened: dict[str, tuple[Run, bool]]) -> RunsOpened:
         """Send what nobody pulls yet; what a crash leaves unsent is found by `resume_stuck`."""

@@ -6,7 +6,8 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from moonlit.sync.runs import Account, Practice, Run, Runs
+from moonlit.sync.run import Account, Practice, Run
+from moonlit.sync.runs import Runs
 from moonlit.sync.schedule import Scope
 from moonlit.sync.window import Window
 
