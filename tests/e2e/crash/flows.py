@@ -2,6 +2,8 @@
 
 An outcome is a word: `nothing`, `first` (the visit stands in the flow's first slot, here and there alike), `second`,
 `failed` and `cancelled` (it stands nowhere, and no time is claimed). Anything else is a contradiction, told in words.
+A visit that arrives late in the EHR may be taken over from its feed until the sweeper has cancelled it: its time is taken
+as long as the EHR says so, and what was told about the booking stays as it is.
 """
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ class Flow(ABC):
         if any(visit.claims for visit in here if visit not in standing) or len(standing) > 1:
             return f"contradiction here: {here}"
         if not standing:
-            return f"contradiction: {here}, there {there}" if there else (here[-1].status if here else "nothing")
+            booked = [visit.status for visit in here if visit.write_state]  # Not what a sync took over and saw end.
+            return f"contradiction: {here}, there {there}" if there else (booked[-1] if booked else "nothing")
         (visit,) = standing
         same = [(each.slot, each.external_id) for each in there] == [(visit.slot, visit.external_id)]
         if not same or visit.status != "confirmed" or visit.claims != CLAIMS or visit.slot not in self.slots:
