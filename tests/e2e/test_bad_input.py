@@ -282,10 +282,12 @@ def test_a_booking_needs_a_key(site: Site, headers: dict[str, str]) -> None:
     assert [error["pointer"].lower() for error in answer.body["errors"]] == ["/header/idempotency-key"]
 
 
-def test_another_content_type_is_refused(site: Site) -> None:
-    answer = site.api(
-        "POST", "/appointments", raw=b"a=b", headers={"Content-Type": "text/plain", "Idempotency-Key": "k"}
-    )
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+)
+def test_another_content_type_is_refused(site: Site, content_type: str) -> None:
+    headers = {"Content-Type": content_type, "Idempotency-Key": "k"}
+    answer = site.api("POST", "/appointments", raw=b'{"slot": 1}', headers=headers)
     assert answer.status == 415
     assert answer.headers["content-type"] == "application/problem+json"
 

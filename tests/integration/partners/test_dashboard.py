@@ -229,6 +229,7 @@ def test_staff_have_no_house_and_a_closed_house_has_no_roster(houses: Houses) ->
     for sub in ("s-staff", "s-closed"):
         status, said = houses.ask("roster", sub)
         assert (status, slug(said)) == (403, "forbidden")
+    assert said["detail"] == "the organization is closed"
     status, said = houses.ask("roster", "s-stranger")
     assert (status, slug(said)) == (401, "sign-in-refused")
     assert [row["organization_id"] for row in houses.audit("refused")] == [CLOSED_HOUSE]

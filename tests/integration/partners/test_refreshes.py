@@ -535,6 +535,18 @@ def test_nobody_goes_round_the_brake_a_few_days_at_a_time(braked: Houses) -> Non
     assert [(log["error_message"], log["requests_used"] > 0) for log in logs] == [("brake", True)]
 
 
+@pytest.mark.parametrize("error", ["brake", "ehr_unavailable"])  # Either way the mirror knows of the cancellations.
+def test_nobody_goes_round_the_brake_by_a_repair_of_other_days(braked: Houses, error: str) -> None:
+    braked.functions.execute("update sync_runs set error = :error where error = 'brake'", error=error)
+    braked.functions.clock.advance(minutes=10)
+    day = {"startDate": "2027-03-01", "endDate": "2027-03-01"}
+    assert braked.functions.call("sync_cron", {"waitSeconds": 0, "repair": day})["state"] == "failed"
+    braked.work()
+    assert set(held(braked).values()) == {"confirmed"}
+    (repair,) = braked.functions.rows("select state, error from sync_runs where reads = 'days'")
+    assert (repair["state"], repair["error"]) == ("failed", "brake")
+
+
 # ── What is told ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from moonlit.db import tables as t
 from moonlit.sync.report import report_nights
@@ -34,8 +35,8 @@ def test_night_that_went_well_is_summed_up_once(practice: Practice, night: Night
     assert report_nights(practice.begin, practice.clock) == {}
     assert told(practice) == {
         "night_summary": {
-            "nightId": run_id, "runIds": [run_id], "codes": [], "requestsUsed": 2, "organizations": 2, "patients": 2,
-            "counts": {"new": 2, "updated": 0, "unchanged": 0, "errors": 0},
+            "nightId": run_id, "runIds": [run_id], "codes": [], "requestsUsed": 2, "organizations": 2, "patients": 1,
+            "patientsFailed": 0, "counts": {"new": 1, "updated": 0, "unchanged": 0, "errors": 0},
             "startedAt": "2027-03-10T19:00:00+00:00", "finishedAt": "2027-03-10T19:00:00+00:00",
         }
     }  # fmt: skip
@@ -82,17 +83,48 @@ def test_brake_alerts(practice: Practice, night: Night) -> None:
     assert told(practice)["staff_alert.night_failed"]["codes"] == ["brake"]
 
 
-@pytest.mark.parametrize(("errors", "alerts"), [(5, False), (6, True)])
-def test_more_than_five_in_a_hundred_errors_alert(practice: Practice, errors: int, *, alerts: bool) -> None:
-    run_id = practice.add(
-        t.sync_runs, account_id=practice.account_id, sync_type="automated_daily", state="partial", phase="pulled",
-        window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=NOON,
+def add_run(practice: Practice, account_id: UUID, **more: Any) -> UUID:
+    """Add a night's run that is over."""
+    return practice.add(
+        t.sync_runs, account_id=account_id, sync_type="automated_daily", state="partial", phase="pulled",
+        window_first=NOON.date(), window_last=NOON.date(), started_at=NOON, touched_at=NOON, finished_at=NOON, **more,
     )  # fmt: skip
-    practice.add(
-        t.sync_logs, run_id=run_id, sync_type="automated_daily", status="partial", errors=errors, patients_total=100,
-        patients_processed=100, started_at=NOON, touched_at=NOON, completed_at=NOON,
-    )  # fmt: skip
+
+
+def add_results(practice: Practice, run_id: UUID, patients: list[UUID], failing: int) -> None:
+    results = [
+        {"run_id": run_id, "patient_id": patient_id, "at": NOON, "status": status, "errors": errors, "unchanged": seen}
+        for number, patient_id in enumerate(patients)
+        for status, errors, seen in [("error", 1, 0) if number < failing else ("synced", 0, 2)]
+    ]
+    with practice.begin() as connection:
+        connection.execute(sa.insert(t.sync_patient_results), results)
+
+
+@pytest.mark.parametrize(("failing", "alerts"), [(2, False), (3, True)])
+def test_more_than_five_in_a_hundred_patients_alert(practice: Practice, failing: int, *, alerts: bool) -> None:
+    run_id = add_run(practice, practice.account_id)
+    add_results(practice, run_id, [practice.patient() for _ in range(40)], failing)
     assert ("staff_alert.night_errors" in told(practice)) is alerts
+
+
+def test_patients_of_two_accounts_and_two_organizations_are_counted_once(practice: Practice) -> None:
+    night_id: UUID = uuid4()
+    accounts = [practice.account_id, practice.add(t.ehr_accounts, system="athena", per_minute=10)]
+    organizations = [practice.organization(), practice.organization()]
+    patients = [practice.patient() for _ in range(20)]
+    for account_id, failing in zip(accounts, (2, 0), strict=True):
+        run_id = add_run(practice, account_id, night_id=night_id)
+        add_results(practice, run_id, patients, failing)
+        for organization_id in organizations:
+            practice.add(
+                t.sync_logs, run_id=run_id, organization_id=organization_id, sync_type="automated_daily",
+                status="partial", patients_total=20, patients_processed=20, errors=failing, started_at=NOON,
+                touched_at=NOON, completed_at=NOON,
+            )  # fmt: skip
+    alert = told(practice)["staff_alert.night_errors"]
+    assert (alert["patients"], alert["patientsFailed"], alert["organizations"]) == (20, 2, 2)
+    assert alert["counts"] == {"new": 0, "updated": 0, "unchanged": 2 * (18 + 20), "errors": 2}
 
 
 def test_accounts_of_one_night_are_one_report_and_refreshes_are_none(practice: Practice) -> None:

@@ -24,7 +24,7 @@ from moonlit.sync.refreshes import SHARED_FOR
 from moonlit.sync.run import Run
 from moonlit.sync.runs import Runs
 from moonlit.sync.schedule import Schedule, Scope
-from moonlit.sync.scopes import scope_of
+from moonlit.sync.scopes import reach_of, scope_of
 from moonlit.sync.sightings import Sightings
 
 # A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
@@ -85,7 +85,8 @@ class FanOut:
         mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
         runs.advance_account(run)
         conflicts = open_conflicts(connection, run.account_id, now)
-        cancelled, held = runs.would_cancel(run.account_id, scope.first, scope.last)
+        reach = reach_of(runs, run, now)
+        cancelled, held = runs.would_cancel(run.account_id, reach.first, reach.last)
         unknown = mirror.unknown(scope.first, scope.last)
         logger.info(
             "sync_pulled",
@@ -110,11 +111,12 @@ class FanOut:
 def _buried(connection: sa.Connection, run: Run, scope: Scope) -> bool:
     """Take rows for deleted that a complete reading of all days did not show; refuse when they are too many.
 
-    Days that an organization asked for prove nothing: few at a time, they would go below the brake.
+    Days that an organization asked for prove nothing: few at a time, they would go below the brake. Whoever has days
+    read again while a run of changes waits for a person's word would have all that waits applied, of whatever day.
     """
-    if run.reads == "days" and not run.for_everybody:
-        return not stands_braked(connection, run.account_id)
-    if not run.reads_all:
+    if run.reads == "days" and stands_braked(connection, run.account_id):
+        return False
+    if not run.reads_all or (run.reads == "days" and not run.for_everybody):
         return True
     sightings = Sightings(connection, run.account_id)
     missing, known = sightings.missing(scope.first, scope.last, run.started_at)

@@ -18,33 +18,44 @@ LOOKS_BACK = timedelta(hours=26)  # A sweeper that was away for a day still tell
 TOO_LONG = timedelta(hours=12)
 MOST_ERRORS = 0.05  # Of the patients; more is a trouble of its own.
 
-# A night asks each EHR account in a run of its own, and is told with all of them, however long ago one ended. A patient
-# of two organizations is in the logs of both.
+# A night asks each EHR account in a run of its own, and is told with all of them, however long ago one ended. Who is
+# known to two accounts or looked after by two organizations is one patient.
 _NIGHTS = sa.text("""
-    with nights as (
+    with recent as (
         select distinct coalesce(night_id, id) as id from sync_runs
         where sync_type = 'automated_daily' and (finished_at is null or finished_at > :since)
+    ), nights as (
+        select recent.id, array_agg(r.id) as run_ids, min(r.started_at) as started_at,
+            bool_and(r.finished_at is not null) as is_over, max(r.finished_at) as finished_at,
+            coalesce(array_agg(distinct r.error) filter (where r.error is not null), '{}') as codes,
+            cast(sum(r.requests_used) as bigint) as requests_used
+        from recent join sync_runs r on r.sync_type = 'automated_daily' and coalesce(r.night_id, r.id) = recent.id
+        group by recent.id
     )
-    select coalesce(r.night_id, r.id) as id, array_agg(distinct r.id::text) as run_ids, min(r.started_at) as started_at,
-        bool_and(r.finished_at is not null) as is_over, max(r.finished_at) as finished_at,
-        coalesce(array_agg(distinct r.error) filter (where r.error is not null), '{}') as codes,
-        cast(sum(r.requests_used) as bigint), cast(sum(l.organizations) as bigint), cast(sum(l.patients) as bigint),
-        cast(sum(l.new) as bigint), cast(sum(l.updated) as bigint), cast(sum(l.unchanged) as bigint),
-        cast(sum(l.errors) as bigint)
-    from nights
-    join sync_runs r on r.sync_type = 'automated_daily' and coalesce(r.night_id, r.id) = nights.id
+    select n.id, n.run_ids::text[], n.started_at, n.is_over, n.finished_at, n.codes, n.requests_used,
+        l.organizations, x.*
+    from nights n
     cross join lateral (
-        select count(organization_id) as organizations, coalesce(sum(patients_processed), 0) as patients,
-            coalesce(sum(new), 0) as new, coalesce(sum(updated), 0) as updated,
-            coalesce(sum(unchanged), 0) as unchanged, coalesce(sum(errors), 0) as errors
-        from sync_logs where run_id = r.id and sync_type = 'automated_daily') l
-    group by coalesce(r.night_id, r.id) order by min(r.started_at)
+        select count(distinct organization_id) as organizations from sync_logs
+        where run_id = any(n.run_ids) and sync_type = 'automated_daily') l
+    cross join lateral (
+        select count(distinct patient_id), count(distinct patient_id) filter (where status = 'error'),
+            coalesce(sum(new), 0)::bigint, coalesce(sum(updated), 0)::bigint, coalesce(sum(unchanged), 0)::bigint,
+            coalesce(sum(errors), 0)::bigint
+        from sync_patient_results where run_id = any(n.run_ids)) x
+    order by n.started_at
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """A night over all EHR accounts; `codes` say what ended runs before their time."""
+    """A night over all EHR accounts.
+
+    Attributes:
+        codes: What ended runs before their time.
+        patients: How many were brought up to date, or should have been: `failed` of them were not, in some account.
+        new: Of visits, as are those that follow.
+    """
 
     id: UUID
     run_ids: list[str]
@@ -55,6 +66,7 @@ class Night:
     requests_used: int
     organizations: int
     patients: int
+    failed: int
     new: int
     updated: int
     unchanged: int
@@ -65,7 +77,7 @@ class Night:
         """Return why people should look at it, None when they need not."""
         if self.codes:
             return "night_failed"
-        return "night_errors" if self.errors > MOST_ERRORS * self.patients else None
+        return "night_errors" if self.failed > MOST_ERRORS * self.patients else None
 
     def told(self) -> dict[str, Any]:
         """Return the payload: ids, codes and numbers."""
@@ -76,6 +88,7 @@ class Night:
             "requestsUsed": self.requests_used,
             "organizations": self.organizations,
             "patients": self.patients,
+            "patientsFailed": self.failed,
             "counts": {name: getattr(self, name) for name in ("new", "updated", "unchanged", "errors")},
             "startedAt": self.started_at.isoformat(),
             "finishedAt": self.finished_at and self.finished_at.isoformat(),

@@ -51,6 +51,8 @@ def require(begin: Begin, event: APIGatewayProxyEventV2, *roles: Role) -> Princi
     for principal in known:
         if principal.role in roles and not principal.closed:
             return principal
+    if any(principal.role in roles for principal in known):
+        raise Forbidden("the organization is closed")
     raise Forbidden(f"needs one of: {', '.join(roles)}")
 
 

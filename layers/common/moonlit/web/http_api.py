@@ -21,6 +21,7 @@ from moonlit.observability import logger
 from moonlit.web import problems
 
 LONGEST_BODY = 256 * 1024
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class HttpApi(APIGatewayHttpResolver):
@@ -34,7 +35,7 @@ class HttpApi(APIGatewayHttpResolver):
         self.exception_handler(MoonlitError)(self._expected)
         self.exception_handler(RequestValidationError)(self._malformed)
         self.exception_handler([UnicodeDecodeError, binascii.Error])(_not_text)
-        self.exception_handler(RequestUnsupportedContentType)(_not_json)
+        self.exception_handler(RequestUnsupportedContentType)(lambda _: _not_json())
         self.exception_handler(ServiceError)(_not_served)
         self.exception_handler(Exception)(_unexpected)
 
@@ -50,6 +51,8 @@ class HttpApi(APIGatewayHttpResolver):
         return problems.of(error)
 
     def _malformed(self, error: RequestValidationError) -> Response[str]:
+        if self.current_event.headers.get("content-type", "").lower().startswith(FORMS):
+            return _not_json()  # What Powertools reads of a form is no member that anybody has sent.
         self._note(HTTPStatus.UNPROCESSABLE_ENTITY, "malformed-request")
         return problems.malformed(error)
 
@@ -103,7 +106,7 @@ def _not_text(_: ValueError) -> Response[str]:
     return problems.malformed(RequestValidationError([{"loc": ("body",), "type": "unicode"}]))
 
 
-def _not_json(_: RequestUnsupportedContentType) -> Response[str]:
+def _not_json() -> Response[str]:
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     return problems.document(status, "unsupported-media-type", "Bodies are application/json")
 
