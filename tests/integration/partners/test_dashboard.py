@@ -40,6 +40,7 @@ def test_roster_shows_the_house_s_own_patients_by_name(houses: Houses, sub: str)
 
 def test_roster_says_what_comes_next_and_how_fresh_that_is(houses: Houses) -> None:
     houses.functions.execute("update patients set last_practiceq_sync_at = :at", at=NOON - timedelta(minutes=5))
+    houses.functions.execute("update organizations set last_practiceq_sync_at = :at", at=NOON)  # Of all its patients.
     appointment_id = houses.functions.rows("select id from appointments where patient_id = :p", p=houses.dana)[0]["id"]
     assert roster(houses)["Dana Whitlock"] == {
         "patientId": str(houses.dana),

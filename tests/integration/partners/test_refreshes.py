@@ -12,6 +12,7 @@ from moonlit.partners.answers import progress_answer
 from moonlit.partners.progress import progress as progress_of
 from moonlit.partners.session import seen_by
 from moonlit.sync.organizations import Organizations
+from moonlit.sync.parts import Parts, bundled
 from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_intakeq import DENVER, NOON
 from tests.fixtures_partners import ADMIN, HOUSE, MANAGER, OTHER_ADMIN, OTHER_HOUSE, Houses
@@ -499,54 +500,6 @@ def test_pull_that_always_fails_ends_and_lets_others_begin(houses: Houses) -> No
     assert start(houses) != sync_id
 
 
-# ── The brake ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def braked(houses: Houses) -> Houses:
-    """Stop the account: its last run would have cancelled all thirty visits of Dana's."""
-    houses.functions.execute("delete from appointments")
-    rows = [houses.in_ehr(number, 26 + number) for number in range(30)]
-    night_and(houses)
-    houses.functions.clock.advance(minutes=10)
-    for row in rows:
-        houses.functions.intakeq.staff("cancel", id=row["Id"])
-    assert progress(houses, night_and(houses))["status"] == "failed"
-    return houses
-
-
-def test_nobody_goes_round_the_brake_patient_by_patient(braked: Houses) -> None:
-    braked.functions.intakeq.forget()
-    status, said = braked.ask("sync_patient", about=braked.dana)
-    assert (status, slug(said)) == (409, "sync-stopped")
-    assert braked.functions.intakeq.requests() == []
-    assert set(held(braked).values()) == {"confirmed"}
-
-
-def test_nobody_goes_round_the_brake_a_few_days_at_a_time(braked: Houses) -> None:
-    braked.functions.clock.advance(minutes=10)
-    sync_id = start(braked, body={"dateRange": DAYS})
-    braked.work()
-    assert progress(braked, sync_id)["status"] == "failed"
-    assert set(held(braked).values()) == {"confirmed"}
-    logs = braked.functions.rows(
-        "select error_message, requests_used from sync_logs where refresh_id = :r", r=UUID(sync_id)
-    )
-    assert [(log["error_message"], log["requests_used"] > 0) for log in logs] == [("brake", True)]
-
-
-@pytest.mark.parametrize("error", ["brake", "ehr_unavailable"])  # Either way the mirror knows of the cancellations.
-def test_nobody_goes_round_the_brake_by_a_repair_of_other_days(braked: Houses, error: str) -> None:
-    braked.functions.execute("update sync_runs set error = :error where error = 'brake'", error=error)
-    braked.functions.clock.advance(minutes=10)
-    day = {"startDate": "2027-03-01", "endDate": "2027-03-01"}
-    assert braked.functions.call("sync_cron", {"waitSeconds": 0, "repair": day})["state"] == "failed"
-    braked.work()
-    assert set(held(braked).values()) == {"confirmed"}
-    (repair,) = braked.functions.rows("select state, error from sync_runs where reads = 'days'")
-    assert (repair["state"], repair["error"]) == ("failed", "brake")
-
-
 # ── What is told ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -566,7 +519,7 @@ def test_other_house_learns_what_changed_and_not_who_asked(houses: Houses) -> No
     houses.functions.clock.advance(minutes=1)
     start(houses, OTHER_ADMIN, OTHER_HOUSE)
     houses.work()
-    assert timeline(houses, houses.dana) == [("Sync", 1)]
+    assert timeline(houses, houses.dana) == [("EHR", 1)]
     assert timeline(houses, houses.dana, OTHER_ADMIN) == [("Amos Tilbury", 1), ("Amos Tilbury", 0)]
     assert str(houses.users[OTHER_ADMIN]) not in str(houses.ask("patient", about=houses.dana))
 
@@ -642,3 +595,35 @@ def test_house_s_own_freshness_is_kept(houses: Houses) -> None:
     houses.work()
     fresh = houses.functions.rows("select id from organizations where last_practiceq_sync_at = :now", now=NOON)
     assert [row["id"] for row in fresh] == [HOUSE]
+
+
+LONG_AGO = {"dateRange": {"startDate": "1990-01-01", "endDate": "1990-01-02"}}
+
+
+@pytest.mark.parametrize("whole_house", [True, False])
+def test_who_was_asked_about_for_other_days_is_no_fresher(houses: Houses, *, whole_house: bool) -> None:
+    houses.functions.execute("delete from appointments")
+    houses.in_ehr(1, 26)
+    if whole_house:
+        sync_id = start(houses, body=LONG_AGO)
+        houses.work()
+        assert progress(houses, sync_id)["status"] == "completed"
+    else:
+        assert sync(houses, houses.dana, body=LONG_AGO)["summary"]["new"] == 0
+    assert {patient["lastSyncedAt"] for patient in houses.ask("roster")[1]["items"]} == {None}
+    assert houses.functions.rows("select 1 from organizations where last_practiceq_sync_at is not null") == []
+    assert houses.functions.rows("select 1 from patients where last_practiceq_sync_at is not null") == []
+
+
+def test_worker_that_lags_behind_turns_no_finished_log_back(houses: Houses) -> None:
+    start(houses)
+    assert houses.functions.call("sync_cron", houses.functions.take("PullQueue")) == {"batchItemFailures": []}
+    (message,) = houses.functions.queues["SyncQueue"].take()
+    log_id = UUID(message["syncLogId"])
+    with houses.functions.begin() as connection:
+        (bundle,) = bundled(Parts(connection).start([log_id], NOON))
+    work = Organizations(houses.functions.begin, houses.functions.clock, lambda: 900.0)
+    assert work.bring_up_to_date(log_id)
+    before = houses.functions.rows("select status, patients_total, patients_processed from sync_logs")
+    work._apply(bundle, bundle.waiting[:1])  # The same message once more, whose worker was slower.
+    assert houses.functions.rows("select status, patients_total, patients_processed from sync_logs") == before

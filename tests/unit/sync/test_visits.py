@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonlit.sync.apply import claims_of
-from moonlit.sync.fan_out import brakes
+from moonlit.sync.brakes import brakes
 from moonlit.sync.visits import Directory, Held, Outcome, Row, Visit, location_info, outcome, visit
 
 HOUR = 3_600_000

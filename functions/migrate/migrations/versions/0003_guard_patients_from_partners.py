@@ -76,7 +76,7 @@ grant select on patient_organization_affiliations, patient_activity_log, appoint
 grant select (id, first_name, last_name, last_practiceq_sync_at) on patients to moonlit_partner;
 grant select (id, patient_id, "start", "end", status, provider_id, modality, meeting_url, location_info, system, sequence,
     updated_at) on appointments to moonlit_partner;
-grant select (id, name, active) on organizations to moonlit_partner;
+grant select (id, name, active, last_practiceq_sync_at) on organizations to moonlit_partner;
 grant select (id, organization_id, name, role) on partner_users to moonlit_partner;
 grant select (id, name) on providers to moonlit_partner;
 grant select (singleton, timezone) on practice_settings to moonlit_partner;
@@ -116,7 +116,13 @@ PARTNER_POLICIES = {
 # What a partner sees of patients and visits. It stands under the policies of whoever asks.
 PARTNER_VIEWS = """
 create view partner_patients with (security_invoker) as
-select f.organization_id, p.id as patient_id, p.first_name, p.last_name, p.last_practiceq_sync_at as synced_at,
+-- As fresh as the latest sync that the house knows of, its own or the practice's: a later one is another house's.
+select f.organization_id, p.id as patient_id, p.first_name, p.last_name,
+    (select least(p.last_practiceq_sync_at, known.at) from (
+        select greatest(o.last_practiceq_sync_at, max(l.completed_at)) as at from sync_logs l
+        where l.patient_id = p.id and l.run_id is null and l.sync_type = 'manual_patient' and l.status <> 'failed'
+            and (l.organization_id = f.organization_id or l.organization_id is null)) known
+        where p.last_practiceq_sync_at is not null and known.at is not null) as synced_at,
     case when f.consented then 'active' when f.expired then 'expired' else 'missing' end as consent
 from patients p
 join (
@@ -125,7 +131,8 @@ join (
             as consented,
         bool_or(roi_consent = 'active') as expired
     from patient_organization_affiliations where status = 'active' group by organization_id, patient_id
-) f on f.patient_id = p.id;
+) f on f.patient_id = p.id
+join organizations o on o.id = f.organization_id;
 
 create view partner_visits with (security_invoker) as
 select p.organization_id, a.patient_id, a.id as appointment_id, a."start", a."end", a.status, a.provider_id, a.modality,
@@ -253,7 +260,7 @@ def upgrade() -> None:
     op.create_index(
         "uq_audit_log_first_look",
         "audit_log",
-        ["actor_id", "entity_id"],
+        ["actor_id", "entity_id", sa.text("hash_array_extended(patient_ids, 0)")],
         unique=True,
         postgresql_where=sa.text("action = 'read' and entity = 'sync'"),
     )

@@ -24,7 +24,7 @@ _OTHERS = {"staff": "Practice staff", "partner": "Partner"}
 _SYSTEMS = {
     "automated_daily": "Nightly sync",
     "webhook": "EHR",
-    "sync": "Sync",
+    "sync": "EHR",  # Another house asked: nothing may tell that from a change that the EHR told of.
     "manual_org": "Practice",
     "manual_patient": "Practice",
 }

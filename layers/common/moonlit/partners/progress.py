@@ -31,6 +31,9 @@ _PATIENTS = sa.text(f"""
         coalesce(sum(x.unchanged), 0) as unchanged, coalesce(sum(x.errors), 0) as errors
     from partner_patients p
     left join sync_patient_results x on x.patient_id = p.patient_id and x.run_id = any(:run_ids)
+        and exists (  -- Whom another house's part was faster with is told in the turn that our own gives them.
+            select from sync_logs l where l.refresh_id = :refresh_id and l.run_id = x.run_id and l.{OURS}
+                and (l.status <> 'in_progress' or x.patient_id < l.syncing_patient_ids[1]))
     where p.{OURS}
     group by p.patient_id, p.first_name, p.last_name
     order by p.last_name, p.first_name, p.patient_id
@@ -100,5 +103,5 @@ def progress(connection: sa.Connection, organization_id: UUID, refresh_id: UUID)
     if refresh is None:
         return None
     parts = [Part(*row) for row in connection.execute(_LOGS, bound)]
-    of_runs = {"organization_id": organization_id, "run_ids": [part.run_id for part in parts]}
+    of_runs = {**bound, "run_ids": [part.run_id for part in parts]}
     return Progress(dict(refresh), parts, [dict(row) for row in connection.execute(_PATIENTS, of_runs).mappings()])

@@ -18,11 +18,13 @@ from moonlit.booking.ledger import Ledger
 from moonlit.booking.settlement import Settlement, is_settled
 from moonlit.db.engine import retried_once
 from moonlit.errors import MoonlitError
+from moonlit.sync.brakes import holds_cancellations
 from moonlit.sync.errors import SyncContended
 from moonlit.sync.logs import Counts
 from moonlit.sync.matching import Client, Review
 from moonlit.sync.mirror import Mirror, Unmatched
 from moonlit.sync.schedule import Change, Schedule, Scope, Tally
+from moonlit.sync.scopes import scope_today
 from moonlit.sync.visits import ACTIVE, Directory, Held, Outcome, Row, Visit, milliseconds, outcome, visit
 
 
@@ -77,7 +79,13 @@ def applied_at_last[Result](work: Callable[[], Result], contended: SyncContended
 
 
 def apply_patients(
-    connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime, *, fresh: bool = False
+    connection: sa.Connection,
+    scope: Scope,
+    patients: Collection[str],
+    now: datetime,
+    *,
+    fresh: bool = False,
+    told: str | None = None,
 ) -> Applied:
     """Apply every waiting row of `patients`, and count what that did.
 
@@ -87,18 +95,21 @@ def apply_patients(
         patients: Whose rows.
         now: The current instant.
         fresh: The EHR has just told all of their visits, so that they are up to date as of now.
+        told: The visit of the event that is applied: what an event says of it is no matter of the brake.
 
     Raises:
         Moved: Begin the transaction again; `applied_at_last` does.
     """
-    decisions = apply_rows(connection, scope, patients, now)
+    decisions = apply_rows(connection, scope, patients, now, told)
     counts = Schedule(connection, scope).refreshed(patients, tallies_of(decisions, scope), now, fresh=fresh)
     # A visit with an old id and a new one has two rows; what changed it is what became of it.
-    told = sorted(decisions, key=lambda each: each.change is not None)
-    return Applied(counts, {each.appointment_id: each.outcome for each in told if each.appointment_id})
+    latest = sorted(decisions, key=lambda each: each.change is not None)
+    return Applied(counts, {each.appointment_id: each.outcome for each in latest if each.appointment_id})
 
 
-def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime) -> list[Decision]:
+def apply_rows(
+    connection: sa.Connection, scope: Scope, patients: Collection[str], now: datetime, told: str | None = None
+) -> list[Decision]:
     """Apply every waiting row of `patients`, in a fixed number of statements; a single one where none is waiting.
 
     Raises:
@@ -115,6 +126,7 @@ def apply_rows(connection: sa.Connection, scope: Scope, patients: Collection[str
     if _take_back_bookings(connection, scope, rows, now):
         rows = schedule.waiting(theirs)
     decisions = [_decided(row, held, directory) for row, held in rows]
+    decisions = _braked(connection, scope, decisions, now, told)
     if any(each.change and each.change.claims == "protect" for each in decisions):
         Claims(connection).drop_expired_holds([UUID(resource) for resource in locked], now)
     _write(schedule, decisions, now)
@@ -187,6 +199,24 @@ def _decided(row: Row, held: Held | None, directory: Directory) -> Decision:
     _, person_id = directory.giver(row)
     appointment_id = held.appointment_id if held else str(uuid4())
     return Decision(row, held, result, Change(appointment_id, row, wanted, person_id, claims_of(held, wanted)))
+
+
+def _braked(
+    connection: sa.Connection, scope: Scope, decisions: list[Decision], now: datetime, told: str | None
+) -> list[Decision]:
+    """Let cancellations wait while the brake holds them, but for that of the visit `told`."""
+    to_wait = [each for each in decisions if _cancels(each) and each.row.external_id != told]
+    if not to_wait:
+        return decisions
+    usual = scope_today(connection, scope.system, now)
+    if not holds_cancellations(connection, usual.account_id, usual.first):
+        return decisions
+    return [Decision(each.row, each.held, Outcome.WAITS, None) if each in to_wait else each for each in decisions]
+
+
+def _cancels(decision: Decision) -> bool:
+    change, held = decision.change, decision.held
+    return bool(change and held and held.status in ACTIVE and change.visit.status in ("cancelled", "declined"))
 
 
 def claims_of(held: Held | None, wanted: Visit) -> str:

@@ -127,7 +127,8 @@ class Applier:
         patient_id = retried_once(lambda: self._mirror(event, news), contended)
         if patient_id is None:
             raise _Settled("ignored", UNKNOWN_PATIENT)
-        applied_at_last(lambda: self._apply_patient(event, patient_id, attempt), contended)
+        told = news.external_id
+        applied_at_last(lambda: self._apply_patient(event, patient_id, told, attempt), contended)
 
     def _news(self, event: StoredEvent, attempt: _Attempt) -> News:
         """Return what the event says; outside any transaction, since the EHR may have to be asked.
@@ -192,12 +193,12 @@ class Applier:
             open_conflicts(connection, scope.account_id, now, news.external_id)
             return mirror.patient_of(news.external_id)
 
-    def _apply_patient(self, event: StoredEvent, patient_id: UUID, attempt: _Attempt) -> None:
+    def _apply_patient(self, event: StoredEvent, patient_id: UUID, told: str, attempt: _Attempt) -> None:
         now = self.clock.now()
         reference = {"eventId": str(event.id)}
         with self.begin() as connection:
             scope = scope_today(connection, _SYSTEMS[event.source], now)
-            counts = apply_patients(connection, scope, [str(patient_id)], now).counts
+            counts = apply_patients(connection, scope, [str(patient_id)], now, told=told).counts
             note_activity(connection, counts, "webhook", reference, now)
             cost = _cost(attempt, now)
             Logs(connection).add_single(

@@ -8,11 +8,35 @@ their own, settled by a run that reads at least these.
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.sync.runs import Runs
 from moonlit.sync.window import Window
+
+# A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
+BRAKE_VISITS = 20
+BRAKE_SHARE = 0.2
+
+
+def brakes(cancelled: int, held: int) -> bool:
+    """Return whether cancelling `cancelled` of the `held` visits of the window needs a person's word first."""
+    return cancelled >= BRAKE_VISITS and cancelled > BRAKE_SHARE * held
+
+
+def holds_cancellations(connection: sa.Connection, account_id: UUID, first: datetime) -> bool:
+    """Return whether cancellations of visits from `first` on wait, for a person's word or for the brake's look.
+
+    Whoever applies a patient's rows also finds what a pull under way has read, or one that failed, and no brake has
+    seen yet.
+    """
+    if stands_braked(connection, account_id):
+        return True
+    if not connection.execute(_IS_UNSEEN, {"account_id": account_id}).scalar_one():
+        return False
+    return brakes(*Runs(connection).would_cancel(account_id, first))
 
 
 def stands_braked(connection: sa.Connection, account_id: UUID, days: Window | None = None) -> bool:
@@ -60,6 +84,18 @@ _DAYS_STAND_BRAKED = sa.text(
         whose="r.account_id = :account_id and r.reads = 'days' and r.window_first >= :first and r.window_last <= :last"
     )
 )
+
+# While what somebody has confirmed is applied, it is not held up by the pull that begins meanwhile.
+_IS_UNSEEN = sa.text("""
+    select not exists (
+        select from sync_runs where account_id = :account_id and state = 'applying' and brake_confirmed
+    ) and exists (
+        select from sync_runs r where r.account_id = :account_id and (r.state = 'pulling' or (r.state = 'failed'
+            and r.started_at > coalesce((
+                select max(started_at) from sync_runs
+                where account_id = :account_id and reads <> 'days' and state in ('applying', 'completed', 'partial')
+            ), '-infinity'))))
+""")
 
 _MAY_BE_CONFIRMED = sa.text(_STANDING.format(whose="r.id = :run_id"))
 

@@ -13,7 +13,7 @@ from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.observability import logger
 from moonlit.queues import Queue
-from moonlit.sync.brakes import stands_braked
+from moonlit.sync.brakes import brakes, stands_braked
 from moonlit.sync.conflicts import open_conflicts
 from moonlit.sync.linking import link_patients
 from moonlit.sync.logs import Logs
@@ -24,17 +24,8 @@ from moonlit.sync.refreshes import SHARED_FOR
 from moonlit.sync.run import Run
 from moonlit.sync.runs import Runs
 from moonlit.sync.schedule import Schedule, Scope
-from moonlit.sync.scopes import reach_of, scope_of
+from moonlit.sync.scopes import scope_of
 from moonlit.sync.sightings import Sightings
-
-# A run that would cancel this much of what is held is more likely a mistake in the EHR than a bad day.
-BRAKE_VISITS = 20
-BRAKE_SHARE = 0.2
-
-
-def brakes(cancelled: int, held: int) -> bool:
-    """Return whether cancelling `cancelled` of the `held` visits of the window needs a person's word first."""
-    return cancelled >= BRAKE_VISITS and cancelled > BRAKE_SHARE * held
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +50,8 @@ class FanOut:
             runs = Runs(connection)
             run = runs.get(run_id)
             if run.state == "pulling" and run.phase == "pulled" and runs.at(run):
-                log_ids, next_run_id = self._close(connection, runs, run)
+                # Anew, since who joined until we had the lock has changed whom it is for and what it may cancel.
+                log_ids, next_run_id = self._close(connection, runs, runs.get(run_id))
         self.send(log_ids)
         return next_run_id
 
@@ -85,8 +77,9 @@ class FanOut:
         mirror.reopen(scope.first, scope.last, Schedule(connection, scope).directory().services)
         runs.advance_account(run)
         conflicts = open_conflicts(connection, run.account_id, now)
-        reach = reach_of(runs, run, now)
-        cancelled, held = runs.would_cancel(run.account_id, reach.first, reach.last)
+        usual = runs.practice().window(now)  # Days that were read again lead to all that waits, of whatever day.
+        first = min(scope.first, usual.instants(runs.practice().zone)[0])
+        cancelled, held = runs.would_cancel(run.account_id, first)
         unknown = mirror.unknown(scope.first, scope.last)
         logger.info(
             "sync_pulled",

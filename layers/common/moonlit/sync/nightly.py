@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from moonlit.ehr.port import TRAITS
+from moonlit.errors import MoonlitError
 from moonlit.queues import LONGEST_DELAY_SECONDS, Queue
 from moonlit.sync.fan_out import FanOut
 from moonlit.sync.logs import Logs
@@ -67,8 +68,15 @@ class Nightly:
         """
         wait_seconds = self.puller.pull(run_id)
         if wait_seconds is None:
-            self._read_open_slots(run_id)
-            if next_run_id := self.fan_out.complete(run_id):
+            try:
+                self._read_open_slots(run_id)
+                next_run_id = self.fan_out.complete(run_id)
+            except MoonlitError:
+                raise
+            except Exception:
+                self.puller.count_failure_of(run_id)
+                raise
+            if next_run_id:
                 self.pull_queue.send([{"runId": str(next_run_id)}])
         elif wait_seconds <= LONGEST_DELAY_SECONDS:
             self.pull_queue.send([{"runId": str(run_id)}], delay_seconds=int(wait_seconds) + 1)

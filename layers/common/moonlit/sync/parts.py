@@ -40,6 +40,7 @@ class Part:
     refresh_id: UUID | None = None
     requested_by: str | None = None
     organization_id: UUID | None = None
+    reads: str = "changes"
 
     def processed(self, last: str) -> int:
         """Return how many patients have a result once all up to `last` have one."""
@@ -136,6 +137,7 @@ class Parts:
         values = {
             **asdict(bundle.scope),
             "run_id": bundle.run_id,
+            "fresh": bundle.parts[0].reads != "days",  # Of some days alone nobody is up to date.
             "progress": _progress(bundle, patients[-1]),
             "patients": uuids(patients),
             "rows": as_json({"patient_id": patient_id, **asdict(each)} for patient_id, each in tallies.items()),
@@ -175,6 +177,7 @@ def _part(row: sa.Row[Any]) -> Part:
         refresh_id=row.refresh_id,
         requested_by=row.requested_by,
         organization_id=row.organization_id,
+        reads=row.reads,
     )
 
 

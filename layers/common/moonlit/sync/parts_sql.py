@@ -44,7 +44,7 @@ START = sa.text(f"""
         returning l.id, l.run_id, l.organization_id, l.sync_type, l.refresh_id, l.requested_by, l.patients_total,
             c.waiting
     )
-    select s.*, r.account_id, a.system, r.window_first, r.window_last, p.timezone
+    select s.*, r.account_id, a.system, r.window_first, r.window_last, p.timezone, r.reads
     from started s join sync_runs r on r.id = s.run_id join ehr_accounts a on a.id = r.account_id
     left join practice_settings p on true
     order by s.id
@@ -52,7 +52,8 @@ START = sa.text(f"""
 
 _PROGRESSED = """
     update sync_logs l set patients_processed = p.processed, touched_at = :now
-    from jsonb_to_recordset(cast(:progress as jsonb)) as p (id uuid, processed integer) where l.id = p.id
+    from jsonb_to_recordset(cast(:progress as jsonb)) as p (id uuid, processed integer)
+    where l.id = p.id and l.status = 'in_progress'
 """
 
 _LINES = """(
@@ -61,7 +62,7 @@ _LINES = """(
         from counted where new + updated > 0) l"""
 
 RECORD = sa.text(f"""
-    with refreshed as ({REFRESHED.format(fresh="true")}), held as ({HELD}), counted as (
+    with refreshed as ({REFRESHED.format(fresh="cast(:fresh as boolean)")}), held as ({HELD}), counted as (
         select p.id as patient_id, coalesce(t.new, 0) as new, coalesce(t.updated, 0) as updated,
             coalesce(h.visits, 0) - coalesce(t.inside, 0) as unchanged
         from unnest(cast(:patients as uuid[])) p (id)
@@ -110,6 +111,7 @@ FINISH = sa.text(f"""
         returning l.run_id
     ), fresh as (
         update organizations o set last_practiceq_sync_at = :now from logs where o.id = logs.organization_id
+            and exists (select from sync_runs r where r.id = logs.run_id and r.reads <> 'days')
     )
     select r.id from sync_runs r where r.id = (select run_id from finished limit 1) for update
 """)

@@ -78,7 +78,7 @@ class Puller:
         except MoonlitError:
             raise
         except Exception:
-            self._count_failure(run_id)
+            self.count_failure_of(run_id)
             raise
 
     def _pull(self, run_id: UUID) -> float | None:
@@ -129,7 +129,7 @@ class Puller:
         for external_id in page.unreadable:
             logger.warning("ehr_row_unreadable", run_id=str(run.id), external_id=external_id)
 
-    def _count_failure(self, run_id: UUID) -> None:
+    def count_failure_of(self, run_id: UUID) -> None:
         """Note that something went wrong that nobody has foreseen; a run that never gets any further has to end.
 
         Its account could not be pulled any more, since the next run would join it.
@@ -156,7 +156,7 @@ class Puller:
             runs = Runs(connection)
             runs.spend(run.id, self.meter.read())
             if runs.at(run):
-                runs.fail(run, code, self.clock.now())
+                runs.fail(runs.get(run.id), code, self.clock.now())  # Whoever joined meanwhile is told too.
 
 
 def _has_shifted(connection: sa.Connection, run: Run, page: Page) -> bool:

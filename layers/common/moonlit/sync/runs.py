@@ -156,9 +156,12 @@ class Runs:
         """Return the pulls that nobody has moved since `before`, as touched now: they are about to be sent again."""
         return list(self._connection.execute(_STUCK, {"before": before, "now": now}).scalars())
 
-    def would_cancel(self, account_id: UUID, first: datetime, last: datetime) -> tuple[int, int]:
-        """Return how many held visits of [first, last) the mirror is about to cancel, and how many are held."""
-        values = {"account_id": account_id, "first": first, "last": last}
+    def would_cancel(self, account_id: UUID, first: datetime) -> tuple[int, int]:
+        """Return how many held visits from `first` on the mirror is about to cancel, and how many are held.
+
+        Workers apply what waits for visits that are held, however far ahead they are.
+        """
+        values = {"account_id": account_id, "first": first}
         cancelled, held = self._connection.execute(_WOULD_CANCEL, values).one()
         return cancelled, held
 
@@ -257,5 +260,5 @@ _WOULD_CANCEL = sa.text("""
     from appointment_external_ids x
     join appointments a on a.id = x.appointment_id
     left join ehr_appointments m on m.account_id = x.account_id and m.external_id = x.external_id
-    where x.account_id = :account_id and x.is_current and a."start" >= :first and a."start" < :last
+    where x.account_id = :account_id and x.is_current and a."start" >= :first
 """)

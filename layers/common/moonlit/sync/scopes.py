@@ -17,17 +17,6 @@ def scope_of(runs: Runs, run: Run) -> Scope:
     return _scope(runs.practice(), runs.account(account_id=run.account_id), run.window)
 
 
-def reach_of(runs: Runs, run: Run, now: datetime) -> Scope:
-    """Return the days whose visits may change when `run` is applied.
-
-    Workers apply all that waits for a patient, so days that were read again reach as far as those of every sync.
-    """
-    practice = runs.practice()
-    usual = practice.window(now)
-    window = Window(min(run.window.first, usual.first), max(run.window.last, usual.last))
-    return _scope(practice, runs.account(account_id=run.account_id), window)
-
-
 def scope_today(connection: sa.Connection, system: str, now: datetime) -> Scope:
     """Return the account of `system` and the days that a sync looks at now.
 

@@ -221,7 +221,8 @@ class SinglePatient:
         outcomes: dict[UUID, Outcome] = {}
         for each in known:
             scope = scope_days(connection, each.system, window)
-            applied = apply_patients(connection, scope, [patient], now, fresh=each.system in answered)
+            fresh = each.system in answered and window.covers(Runs(connection).practice().window(now))
+            applied = apply_patients(connection, scope, [patient], now, fresh=fresh)
             totals.update(asdict(applied.counts[patient]))
             outcomes |= {UUID(visit): outcome for visit, outcome in applied.outcomes.items()}
         unknown = connection.execute(_UNKNOWN_GIVERS, {"patient_id": asked.patient_id, "now": now}).scalar_one()

@@ -29,7 +29,8 @@ audit_log = sa.Table(
     sa.Index("ix_audit_log_at", "at", "id"),
     sa.Index("ix_audit_log_entity", "entity", "entity_id"),
     # Who watches a refresh asks every second: the first look says whom they saw.
-    sa.Index("uq_audit_log_first_look", "actor_id", "entity_id", unique=True,
+    sa.Index("uq_audit_log_first_look", "actor_id", "entity_id",
+             sa.text("hash_array_extended(patient_ids, 0)"), unique=True,
              postgresql_where=sa.text("action = 'read' and entity = 'sync'")),
     sa.Index("ix_audit_log_patient_ids", "patient_ids", postgresql_using="gin"),
 )  # fmt: skip
