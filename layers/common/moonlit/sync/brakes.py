@@ -32,11 +32,13 @@ def holds_cancellations(connection: sa.Connection, account_id: UUID, first: date
     Whoever applies a patient's rows also finds what a pull under way has read, or one that failed, and no brake has
     seen yet.
     """
+    account = {"account_id": account_id}
+    if connection.execute(_IS_CONFIRMED, account).scalar_one():
+        return False
     if stands_braked(connection, account_id):
         return True
-    if not connection.execute(_IS_UNSEEN, {"account_id": account_id}).scalar_one():
-        return False
-    return brakes(*Runs(connection).would_cancel(account_id, first))
+    is_unseen = connection.execute(_IS_UNSEEN, account).scalar_one()
+    return bool(is_unseen) and brakes(*Runs(connection).would_cancel(account_id, first))
 
 
 def stands_braked(connection: sa.Connection, account_id: UUID, days: Window | None = None) -> bool:
@@ -85,11 +87,14 @@ _DAYS_STAND_BRAKED = sa.text(
     )
 )
 
-# While what somebody has confirmed is applied, it is not held up by the pull that begins meanwhile.
+# While what somebody has confirmed is applied, it is not held up by a pull that begins meanwhile.
+_IS_CONFIRMED = sa.text("""
+    select exists (
+        select from sync_runs where account_id = :account_id and state = 'applying' and brake_confirmed)
+""")
+
 _IS_UNSEEN = sa.text("""
-    select not exists (
-        select from sync_runs where account_id = :account_id and state = 'applying' and brake_confirmed
-    ) and exists (
+    select exists (
         select from sync_runs r where r.account_id = :account_id and (r.state = 'pulling' or (r.state = 'failed'
             and r.started_at > coalesce((
                 select max(started_at) from sync_runs
