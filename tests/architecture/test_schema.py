@@ -35,6 +35,8 @@ provider_hours: end modality start valid weekday
 provider_payer_networks: dates status
 provider_time_off: order
 providers: ehr_system
+provisioning_actions: action state
+provisioning_runs: mode state strategy
 public_uses: kind
 partner_users: role
 schedule_conflicts: state

@@ -39,6 +39,7 @@ from moonlit.db.tables.practice import (
     services,
     staff_users,
 )
+from moonlit.db.tables.provisioning import provisioning_actions, provisioning_runs
 from moonlit.db.tables.sync import (
     insurance_proposals,
     match_reviews,
@@ -91,6 +92,8 @@ __all__ = [
     "provider_payer_networks",
     "provider_time_off",
     "providers",
+    "provisioning_actions",
+    "provisioning_runs",
     "public_uses",
     "rooms",
     "schedule_conflicts",

@@ -27,6 +27,7 @@ audit_log = sa.Table(
     text("request_id", nullable=True),
     one_of("actor_kind", "staff", "partner", "calendar", "system"),
     sa.Index("ix_audit_log_at", "at", "id"),
+    sa.Index("ix_audit_log_actor_id", "actor_id", "at"),
     sa.Index("ix_audit_log_entity", "entity", "entity_id"),
     # Who watches a refresh asks every second: the first look says whom they saw.
     sa.Index("uq_audit_log_first_look", "actor_id", "entity_id",

@@ -23,7 +23,7 @@ leads = sa.Table(
     instant("created_at"),
     instant("updated_at"),
     one_of("status", "pending", "contacted", "converted"),
-    sa.Index("ix_leads_created_at", "created_at"),
+    sa.Index("ix_leads_created_at", "created_at", "id"),
 )
 
 # What is to be told, committed together with what happened. The payload names rows by id and nobody by name.

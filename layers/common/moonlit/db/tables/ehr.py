@@ -147,6 +147,7 @@ ehr_writes = sa.Table(
     instant("finished_at", nullable=True),
     one_of("kind", "book", "cancel", "reschedule", "details"),
     one_of("state", "waiting", "sending", "unknown", "confirmed", "failed", "watching"),
+    sa.Index("ix_ehr_writes_created_at", "created_at", "id"),
     sa.Index("uq_ehr_writes_open", "appointment_id", "kind", sa.text("coalesce(external_id, '')"), unique=True,
              postgresql_where=sa.text("state in ('waiting', 'sending', 'unknown')")),
     sa.Index("ix_ehr_writes_visit", "account_id", "practitioner_id", "starts_at",

@@ -93,6 +93,7 @@ sync_logs = sa.Table(
     # webhooks, have any number.
     sa.Index("uq_sync_logs_run_organization", "run_id", "organization_id", "sync_type", "refresh_id", unique=True,
              postgresql_nulls_not_distinct=True, postgresql_where=sa.text("run_id is not null")),
+    sa.Index("ix_sync_logs_started_at", "started_at", "id"),
     sa.Index("ix_sync_logs_in_progress", "touched_at", postgresql_where=sa.text("status = 'in_progress'")),
 )  # fmt: skip
 
