@@ -73,6 +73,13 @@ def _known_zone(name: str) -> str:
     return name
 
 
+def _true_or_false(value: Any) -> Any:
+    # Pydantic would take "on", "1" and "t" too: who misspells a dry run must not get a real one, nor wonder.
+    if value in (True, False, "true", "false"):
+        return value
+    raise PydanticCustomError("true_or_false", "Input should be true or false")
+
+
 _PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 Instant = Annotated[AwareDatetime, BeforeValidator(_text_only, json_schema_input_type=str), AfterValidator(_near)]
 """RFC 3339 with an offset."""
@@ -96,3 +103,5 @@ Flag = StrictBool
 Limit = Annotated[int, Field(ge=1, le=200)]
 Cursor = Annotated[str, StringConstraints(max_length=400, pattern=r"^[A-Za-z0-9_=-]+$")]
 """Where a list goes on: the `nextCursor` of the page before."""
+DryRun = Annotated[bool, BeforeValidator(_true_or_false, json_schema_input_type=bool)]
+"""`dryRun` of a query: `true` or `false`, and no other spelling."""
