@@ -25,6 +25,7 @@ from moonlit import settings, wiring
 from moonlit.db import tables as t
 from moonlit.db.engine import Begin, connect
 from moonlit.ehr import athena, intakeq
+from moonlit.events import Event, EventBus
 from moonlit.partners import wiring as partners
 from moonlit.queues import SqsQueue
 from moonlit.sync import wiring as sync
@@ -43,6 +44,7 @@ _CACHED = (
     wiring.begin,
     wiring.practice_zone,
     wiring.ehr_of,
+    wiring.publisher,
     partners.begin,
     partners.zone,
     partners.dashboard,
@@ -97,6 +99,7 @@ class Functions:
     clock: MovableClock
     intakeq: IntakeqServer
     parameters: dict[str, str] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
     queues: dict[str, MemoryQueue] = field(default_factory=lambda: {name: MemoryQueue() for name in QUEUES})
 
     def call(self, name: str, event: Mapping[str, Any]) -> Any:
@@ -172,7 +175,7 @@ def functions(
     start_intakeq: StartIntakeq,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Functions]:
-    """Wire the functions to the test's database under their own login, to a simulator, and to queues in memory."""
+    """Wire the functions to the test's database under their own login, to a simulator, to queues and a bus in memory."""
     load_practice(begin, make_clinic())
     clock = MovableClock()
     server = start_intakeq(make_account(), clock)
@@ -207,6 +210,7 @@ def functions(
         monkeypatch.delenv("DATABASE_URL", raising=False)
         monkeypatch.setattr(parameters, "get_secret", lambda name, **_: secrets[name])
         monkeypatch.setattr(SqsQueue, "send", send)
+        monkeypatch.setattr(EventBus, "publish", lambda _, events: wired.events.extend(events))
         monkeypatch.setattr(wiring, "system_clock", lambda: clock)
         _close_in_the_end(opened, monkeypatch)
         yield wired

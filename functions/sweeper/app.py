@@ -11,6 +11,7 @@ from moonlit import wiring
 from moonlit.booking.saga import Saga
 from moonlit.booking.sweep import Sweeper
 from moonlit.observability import logger
+from moonlit.relay import relay_events
 from moonlit.sweeping import sweep_each
 from moonlit.sync import wiring as sync
 from moonlit.sync.open_slots import refresh_due
@@ -35,6 +36,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, int]:
     wiring.deadline.start(context)
     return sweep_each({
         "bookings": bookings,
+        "relay": lambda: relay_events(wiring.begin(), wiring.clock(), wiring.publisher()),
         "stuck": lambda: resume_stuck(wiring.begin(), wiring.clock(), sync.queues()),
         "nights": lambda: report_nights(wiring.begin(), wiring.clock()),
         "feeds": lambda: sync.feed_reader().read_all(),

@@ -31,7 +31,7 @@ RESOURCES: Mapping[str, Any] = TEMPLATE["Resources"]
 SECRETS: tuple[type[BaseModel], ...] = (IntakeqSecret, AthenaSecret)
 LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
 # The steps of a sweep, and what those of their functions return that say how much of what was done.
-SWEPT_BY = {"booking/sweep.py": ("str", "str | None")} | {
+SWEPT_BY = {"booking/sweep.py": ("str", "str | None"), "relay.py": ("dict[str, int]",)} | {
     f"sync/{name}.py": ("dict[str, int]",) for name in ("resume", "report", "feed", "open_slots")
 }
 ONLY_LOCAL = {"DATABASE_URL", "MOONLIT_CLOCK_FILE", "PARTNER_DATABASE_URL"}

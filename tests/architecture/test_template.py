@@ -60,8 +60,20 @@ def test_permissions_name_the_actions_and_the_resources(name: str) -> None:
     assert statements
     for statement in statements:
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
-        assert set(actions) <= {"secretsmanager:GetSecretValue", "sqs:SendMessage"}
+        assert set(actions) <= {"secretsmanager:GetSecretValue", "sqs:SendMessage", "events:PutEvents"}
         assert "*" not in str(statement["Resource"])
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_may_publish_exactly_where_it_is_given_a_bus(name: str) -> None:
+    given = "EVENT_BUS_NAME" in properties(name)["Environment"]["Variables"]
+    granted = [
+        target(statement["Resource"])
+        for policy in properties(name)["Policies"]
+        for statement in policy.get("Statement", [])
+        if statement["Action"] == "events:PutEvents"
+    ]
+    assert granted == (["EventBus"] if given else [])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -45,6 +45,12 @@ class QueueSettings(BaseModel):
     event_url: str | None = Field(alias="EVENT_QUEUE_URL", default=None)
 
 
+class EventSettings(BaseModel):
+    """The bus that tells the bundle what has happened."""
+
+    bus_name: str = Field(alias="EVENT_BUS_NAME", min_length=1)
+
+
 class TokenSettings(BaseModel):
     """The secret whose `key` signs manage tokens."""
 

@@ -15,6 +15,7 @@ from moonlit.db.tables import ehr_accounts, practice_settings
 from moonlit.deadline import Deadline
 from moonlit.settings import (
     AthenaSettings,
+    EventSettings,
     IntakeqSettings,
     TokenSettings,
     athena_secret,
@@ -27,6 +28,7 @@ from moonlit.settings import (
 
 if TYPE_CHECKING:
     from moonlit.ehr.port import Budget, Ehr
+    from moonlit.events import Publisher
 
 deadline = Deadline()
 
@@ -106,6 +108,14 @@ def _athena(account_id: UUID, budget: Budget) -> Ehr:
         zone=practice_zone(),
         time_left=deadline.seconds_left,
     )
+
+
+@cache
+def publisher() -> Publisher:
+    """Return where events are published."""
+    from moonlit.events import EventBus
+
+    return EventBus(load(EventSettings).bus_name)
 
 
 def token_key() -> str:

@@ -1,0 +1,1 @@
+"""What the practice offers and where: services, locations, rooms."""

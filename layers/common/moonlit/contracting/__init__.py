@@ -1,0 +1,1 @@
+"""Payers with their contracts and supervision as staff keep them, and why a payer is bookable or not."""
