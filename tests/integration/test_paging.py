@@ -26,7 +26,7 @@ def add_leads(connection: sa.Connection, count: int) -> list[UUID]:
         for number in range(count)
     ]  # fmt: skip
     connection.execute(sa.insert(t.leads), rows)
-    return [row["id"] for row in sorted(rows, key=lambda row: (row["created_at"], row["id"]))]
+    return [UUID(str(row["id"])) for row in sorted(rows, key=lambda row: (str(row["created_at"]), str(row["id"])))]
 
 
 @pytest.mark.parametrize("newest_first", [False, True])
