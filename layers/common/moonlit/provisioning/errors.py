@@ -31,5 +31,9 @@ class RunTouched(MoonlitError):
     status, slug, title = HTTPStatus.CONFLICT, "run-touched", "What the run made is in use by now"
 
 
+class RequesterUnknown(LookupError):
+    """A direct call names nobody who may make it."""
+
+
 class ProvisioningIncomplete(RuntimeError):
     """Some of what a new payer needs could not be made; the event comes again, and then raises an alarm."""
