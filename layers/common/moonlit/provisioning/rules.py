@@ -145,10 +145,10 @@ def plan(candidate: Candidate, defaults: Sequence[DefaultService], strategy: Str
         kept = _kept(twins)
         if kept:
             live[offer] = kept
-            yield from _merge(candidate.payer.id, kept, twins)
+            yield from _merge(candidate.payer.id, kept.id, twins)
     if wanted(candidate, strategy):
         for default in defaults:
-            yield from _provide(candidate.payer.id, default, live.get(default.offer), len(rows[default.offer]))
+            yield from _provide(candidate.payer.id, default, live.get(default.offer), rows[default.offer])
 
 
 def remove_orphans(orphans: Iterable[Instance]) -> tuple[list[Step], list[Instance]]:
@@ -193,24 +193,25 @@ def _is_twin(instance: Instance) -> bool:
     return instance.is_live or instance.retired_reason == DUPLICATE_ON_IMPORT
 
 
-def _merge(payer_id: UUID, kept: Instance, twins: Iterable[Instance]) -> Iterator[Step]:
+def _merge(payer_id: UUID, kept: UUID, twins: Iterable[Instance]) -> Iterator[Step]:
     for twin in sorted(filter(_is_twin, twins), key=lambda twin: twin.id):
-        if twin is not kept:
+        if twin.id != kept:
             before = {"retiredReason": twin.retired_reason, "references": twin.references}
-            after = {"retiredReason": DUPLICATE_MERGED, "mergedInto": str(kept.id)}
+            after = {"retiredReason": DUPLICATE_MERGED, "mergedInto": str(kept)}
             revives = twin.is_live  # At most one twin is live: if it goes, the one that stays was retired.
-            yield Step(
-                Action.RETIRE_DUPLICATE, payer_id, twin.offer.service_id, twin.id, before, after, kept.id, revives
-            )
+            yield Step(Action.RETIRE_DUPLICATE, payer_id, twin.offer.service_id, twin.id, before, after, kept, revives)
 
 
-def _provide(payer_id: UUID, default: DefaultService, live: Instance | None, known: int) -> Iterator[Step]:
+def _provide(
+    payer_id: UUID, default: DefaultService, live: Instance | None, known: Sequence[Instance]
+) -> Iterator[Step]:
     service_id, location, pos_code = default.offer
     if live is None:
         # The same plan twice names the same rows, so that two who make it at once make one instance.
-        instance_id = uuid5(_INSTANCES, f"{payer_id} {service_id} {location} {pos_code} {known}")
+        instance_id = uuid5(_INSTANCES, f"{payer_id} {service_id} {location} {pos_code} {len(known)}")
         after = {"location": location, "posCode": pos_code}
         yield Step(Action.CREATE_INSTANCE, payer_id, service_id, instance_id, None, after)
+        yield from _merge(payer_id, instance_id, known)  # What is left of twins, the live one having been retired.
         actual: Mapping[str, str] = {}
     else:
         instance_id, actual = live.id, live.mappings

@@ -111,7 +111,7 @@ class ProvisioningRuns:
     def names(self, payer_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return the payers' names by id."""
         query = sa.select(payers.c.id, sa.func.btrim(payers.c.name)).where(payers.c.id.in_(payer_ids))
-        return dict(self._connection.execute(query).tuples().all())
+        return dict(self._connection.execute(query).all())
 
 
 def note(audit: Audit, actions: Sequence[Done]) -> None:

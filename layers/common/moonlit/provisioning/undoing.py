@@ -81,7 +81,9 @@ _TOUCHED = _statement("""
       when 'create_instance' then
         (i.retired_at is null and i.payer_id = a.payer_id and i.service_id = a.service_id
           and i.location = a.after ->> 'location' and i.pos_code = a.after ->> 'posCode') is not true
-        or exists (select from appointments v where v.service_instance_id = i.id)
+        or exists (select from appointments v where v.service_instance_id = i.id and not exists (
+            select from a merged where merged.action = 'retire_duplicate'
+              and jsonb_exists(merged.kept -> 'appointmentIds', v.id::text)))
         or exists (select from service_instance_integrations m where m.service_instance_id = i.id and not exists (
             select from a made where made.action = 'create_mapping' and made.service_instance_id = i.id
               and made.after ->> 'system' = m.system))
@@ -113,9 +115,6 @@ _TAKE_BACK = tuple(
     where a.action = 'repair_mapping' and m.service_instance_id = a.service_instance_id
       and m.system = a.after ->> 'system'
             """,
-            """
-    delete from service_instances i using a where a.action = 'create_instance' and i.id = a.service_instance_id
-            """,
             # The twin that stayed goes back first where it was retired itself: two may not be live at once.
             """
     update service_instances i set retired_at = was.retired_at, retired_reason = was.retired_reason
@@ -131,6 +130,9 @@ _TAKE_BACK = tuple(
     update appointments v set service_instance_id = a.service_instance_id
     from a cross join lateral jsonb_array_elements_text(a.kept -> 'appointmentIds') moved
     where a.action = 'retire_duplicate' and v.id = moved::uuid
+            """,
+            """
+    delete from service_instances i using a where a.action = 'create_instance' and i.id = a.service_instance_id
             """,
             """
     insert into service_instances select was.* from a

@@ -78,7 +78,7 @@ class Writer:
         """Carry out steps of one kind; return by the positions of those that were what it takes to undo them."""
         rows = [_row(one.position, one.step) for one in some]
         given = {"rows": rows, "now": self._now, "merged": DUPLICATE_MERGED}
-        kept: dict[int, Any] = dict(self._connection.execute(_STATEMENTS[action], given).tuples().all())
+        kept: dict[int, Any] = dict(self._connection.execute(_STATEMENTS[action], given).all())
         if action is Action.RETIRE_DUPLICATE and any(row["revives"] for row in rows):
             # Only now, since two twins may not be live at once.
             self._connection.execute(_REVIVE, {"rows": rows})
@@ -104,10 +104,10 @@ def _row(position: int, step: Step) -> dict[str, Any]:
     }
 
 
-# Twins are merged first, since an instance may be made live by it; orphans are nobody's, so they come last.
+# What is made may be what twins are merged into, and mapped; orphans are nobody's, so they come last.
 _ORDER = (
-    Action.RETIRE_DUPLICATE,
     Action.CREATE_INSTANCE,
+    Action.RETIRE_DUPLICATE,
     Action.CREATE_MAPPING,
     Action.REPAIR_MAPPING,
     Action.REMOVE_ORPHAN,
