@@ -239,6 +239,7 @@ class Stack:
         return {
             "apiUrl": api_url,
             "lambdaUrl": self.host.lambda_url,
+            "awsUrl": self.host.aws_url,  # SQS, EventBridge and the other services, for whoever wants to look.
             "databaseUrl": self.database.owner_url,
             "tokens": {},  # Filled in, and renewed, when it is published.
             "webhooks": {
