@@ -1,0 +1,151 @@
+"""Payers, contracts and supervision as staff change them: the only SQL that writes their tables."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from moonlit.contracting.rules import ContractTerms, Difference, PayerTerms, SupervisionTerms, Terms
+from moonlit.db.tables import (
+    payers,
+    provider_payer_networks,
+    providers,
+    service_instance_integrations,
+    service_instances,
+    services,
+    supervision_relationships,
+)
+from moonlit.errors import NotFound
+
+_ONE_AT_A_TIME = 0x6D6C70617965  # Of PostgreSQL's advisory locks: who changes payers.
+_TABLES: Mapping[str, sa.Table] = {
+    "payer": payers,
+    "contract": provider_payer_networks,
+    "supervision": supervision_relationships,
+}
+_CONTRACT = [provider_payer_networks.c[name] for name in ContractTerms.__dataclass_fields__]
+_SUPERVISION = [supervision_relationships.c[name] for name in SupervisionTerms.__dataclass_fields__]
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeReadiness:
+    """Whether a payer has a live instance of an active intake service, and whether one of those is mapped."""
+
+    has_instance: bool
+    is_mapped: bool
+
+
+NOT_READY = IntakeReadiness(has_instance=False, is_mapped=False)
+
+
+class PayerTables:
+    """Payers with what hangs on them, as one transaction sees them. It never commits."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def queue(self) -> None:
+        """Wait until nobody else changes payers: names and circles of supervision reach over several of them."""
+        self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+
+    def kept(self, payer_id: UUID) -> PayerTerms:
+        """Return a payer as it stands.
+
+        Raises:
+            NotFound: There is no such payer.
+        """
+        row = self._connection.execute(sa.select(payers).where(payers.c.id == payer_id)).mappings().one_or_none()
+        if row is None:
+            raise NotFound("no such payer")
+        table = provider_payer_networks.c
+        contracts = self._connection.execute(
+            sa.select(*_CONTRACT)
+            .where(table.payer_id == payer_id)
+            .order_by(table.provider_id, table.effective_date, table.id)
+        )
+        return PayerTerms(
+            **dict(row) | {"name": row["name"].strip(), "plan_codes": tuple(row["plan_codes"])},
+            contracts=tuple(ContractTerms(*each) for each in contracts),
+            supervision=self._supervision(supervision_relationships.c.payer_id == payer_id),
+        )
+
+    def supervision_for_any_payer(self) -> tuple[SupervisionTerms, ...]:
+        """Return the supervision that counts for every payer."""
+        return self._supervision(supervision_relationships.c.payer_id.is_(None))
+
+    def supervision_elsewhere(self, payer_id: UUID) -> tuple[SupervisionTerms, ...]:
+        """Return the supervision that is not this payer's own."""
+        return self._supervision(supervision_relationships.c.payer_id.is_distinct_from(payer_id))
+
+    def _supervision(self, condition: sa.ColumnElement[bool]) -> tuple[SupervisionTerms, ...]:
+        table = supervision_relationships.c
+        query = sa.select(*_SUPERVISION).where(condition).order_by(table.resident_id, table.effective_date, table.id)
+        return tuple(SupervisionTerms(*row) for row in self._connection.execute(query))
+
+    def is_taken(self, name: str, payer_id: UUID) -> bool:
+        """Tell whether a payer other than this one has the name; letters and spaces around it make no difference."""
+        # Compared here: the database's own lower() knows the letters of its locale only.
+        rows = self._connection.execute(sa.select(payers.c.name).where(payers.c.id != payer_id)).scalars()
+        return any(_compared(other) == _compared(name) for other in rows)
+
+    def persons(self) -> dict[UUID, UUID]:
+        """Return the human behind each provider."""
+        rows = self._connection.execute(sa.select(providers.c.id, providers.c.person_id))
+        return {row.id: row.person_id for row in rows}
+
+    def names(self, provider_ids: Collection[UUID]) -> list[tuple[UUID, str]]:
+        """Return the providers' ids and names, by name."""
+        name = sa.func.btrim(providers.c.name)
+        query = sa.select(providers.c.id, name).where(providers.c.id.in_(provider_ids)).order_by(name, providers.c.id)
+        return [(provider_id, name) for provider_id, name in self._connection.execute(query)]
+
+    def write(self, payer_id: UUID, differences: Iterable[Difference]) -> None:
+        """Store what is different; rows that go make room before others come."""
+        for each in sorted(differences, key=lambda one: (one.entity != "payer", one.after is not None)):
+            table = _TABLES[each.entity]
+            if each.after is None:
+                self._connection.execute(sa.delete(table).where(table.c.id == each.id))
+            elif each.before is None:
+                self._connection.execute(sa.insert(table).values(**_columns(each.after, payer_id)))
+            else:
+                changed = sa.update(table).where(table.c.id == each.id)
+                self._connection.execute(changed.values(**_columns(each.after, payer_id)))
+
+    def readiness(self, payer_ids: Collection[UUID] | None = None) -> dict[UUID, IntakeReadiness]:
+        """Return how far these payers' intake is, of all without `payer_ids`; who has no instance is left out."""
+        query = (
+            sa.select(service_instances.c.payer_id, sa.func.bool_or(service_instance_integrations.c.id.is_not(None)))
+            .join(services, services.c.id == service_instances.c.service_id)
+            .outerjoin(
+                service_instance_integrations,
+                service_instance_integrations.c.service_instance_id == service_instances.c.id,
+            )
+            .where(
+                services.c.is_active,
+                services.c.kind == "intake",
+                service_instances.c.retired_at.is_(None),
+                service_instances.c.payer_id.is_not(None),
+            )
+            .group_by(service_instances.c.payer_id)
+        )
+        if payer_ids is not None:
+            query = query.where(service_instances.c.payer_id.in_(payer_ids))
+        rows = self._connection.execute(query)
+        return {payer_id: IntakeReadiness(has_instance=True, is_mapped=mapped) for payer_id, mapped in rows}
+
+
+def _columns(terms: Terms, payer_id: UUID) -> dict[str, Any]:
+    values = asdict(terms)
+    if isinstance(terms, PayerTerms):
+        return {name: value for name, value in values.items() if name in payers.c} | {
+            "plan_codes": list(terms.plan_codes)
+        }
+    return values | {"payer_id": payer_id}
+
+
+def _compared(name: str) -> str:
+    return name.strip().casefold()
