@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.admin import matching, patients, payers, provisioning, runs, visits
+from moonlit.admin import bookability, instances, matching, patients, payers, provisioning, runs, visits
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
@@ -20,6 +20,8 @@ app.include_router(runs.router)
 app.include_router(patients.router)
 app.include_router(provisioning.router)
 app.include_router(payers.router)
+app.include_router(bookability.router)
+app.include_router(instances.router)
 
 
 @logger.inject_lambda_context(clear_state=True)
