@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from moonlit.audit.store import Actor
 from moonlit.contracting.answers import PayerBody, kept
@@ -37,6 +38,7 @@ from tests.fixtures_payers import (
 __all__ = ["functions", "open_intakeq", "start_intakeq"]
 
 INES_CONTRACT, EMIL_CONTRACT = UUID(int=0x70), UUID(int=0x71)
+SYSTEM = Actor("system")
 TABLES = ("payers", "provider_payer_networks", "supervision_relationships", "audit_log", "outbox")
 
 
@@ -360,7 +362,7 @@ def both(work: Callable[[PayerDesk, int], object], url: str) -> list[str]:
         engine = connect(url)
         try:
             work(PayerDesk(beginner(engine), MovableClock()), number)
-        except MoonlitError as error:
+        except (MoonlitError, RequestValidationError) as error:
             return type(error).__name__
         finally:
             engine.dispose()
@@ -376,7 +378,7 @@ def test_of_two_who_change_one_state_one_is_told_that_it_is_stale(functions: Fun
 
     def rename(desk: PayerDesk, number: int) -> None:
         body = PayerBody.model_validate({"name": f"Cedar {number}", "type": "private"})
-        desk.change(PAYER, body, Actor("system"), if_match=seen, dry_run=False)
+        desk.change(PAYER, body, SYSTEM, if_match=seen, dry_run=False)
 
     assert both(rename, app_url) == sorted([StaleEtag.__name__, "done"])
     assert len(functions.rows("select 1 from audit_log")) == 1
@@ -385,7 +387,17 @@ def test_of_two_who_change_one_state_one_is_told_that_it_is_stale(functions: Fun
 def test_of_two_who_create_one_name_one_is_told_that_it_is_taken(functions: Functions, app_url: str) -> None:
     def add(desk: PayerDesk, number: int) -> None:
         name = ("Elm Group", "ELM group ")[number]
-        desk.create(PayerBody.model_validate({"name": name, "type": "medicaid"}), Actor("system"))
+        desk.create(PayerBody.model_validate({"name": name, "type": "medicaid"}), SYSTEM)
 
     assert both(add, app_url) == sorted([PayerNameTaken.__name__, "done"])
     assert len(functions.rows("select 1 from payers where name ilike 'elm group'")) == 1
+
+
+def test_of_two_who_close_a_circle_from_both_ends_one_is_refused(functions: Functions, app_url: str) -> None:
+    def add_half(desk: PayerDesk, number: int) -> None:
+        ends = (INES, EMIL) if number else (EMIL, INES)
+        body = {"name": f"Half {number}", "type": "private", "supervision": [supervision(*ends)]}
+        desk.change((PAYER, NEW_PAYER)[number], PayerBody.model_validate(body), SYSTEM, if_match="*", dry_run=False)
+
+    assert both(add_half, app_url) == sorted([RequestValidationError.__name__, "done"])
+    assert len(functions.rows("select 1 from supervision_relationships")) == 1

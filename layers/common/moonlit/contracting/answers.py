@@ -41,7 +41,10 @@ class SupervisionBody(Model):
 
 
 class PayerBody(Model):
-    """A payer as it shall stand. A list that is left out stays as it is; one that is sent is the whole new list."""
+    """A payer as it shall stand: what is left out is empty then, but for `contracts` and `supervision`.
+
+    Either of those stays as it is when it is left out; one that is sent is the whole new list.
+    """
 
     name: Line
     type: PayerType

@@ -67,7 +67,9 @@ class PayerDesk:
             PayerContended: Others were at the payers for too long.
         """
         payer_id = uuid4()
-        return retried_once(lambda: self._create(payer_id, body, actor), PayerContended("no payer was created"))
+        made = retried_once(lambda: self._create(payer_id, body, actor), PayerContended("no payer was created"))
+        _log(made)
+        return made
 
     def change(
         self, payer_id: UUID, body: PayerBody, actor: Actor, *, if_match: str | None, dry_run: bool
@@ -92,7 +94,9 @@ class PayerDesk:
                 after = _checked(tables, before, _wanted(before, body))
                 return self._keep(connection, before, after, actor, dry_run=dry_run)
 
-        return retried_once(change, PayerContended(f"payer {payer_id}"))
+        changed = retried_once(change, PayerContended(f"payer {payer_id}"))
+        _log(changed)
+        return changed
 
     def _create(self, payer_id: UUID, body: PayerBody, actor: Actor) -> PayerChanged:
         now = self.clock.now()
@@ -130,8 +134,6 @@ class PayerDesk:
         for each in changes:
             action = _ACTIONS[change_shown(each, dry_run=False).action]
             audit.changed(action, each.entity, each.id, before=told(each.before), after=told(each.after))
-        if changes:
-            logger.info("payer_kept", payer_id=str(payer_id), changes=len(changes))
 
 
 def current(connection: sa.Connection, payer_id: UUID) -> PayerTerms:
@@ -146,6 +148,11 @@ def current(connection: sa.Connection, payer_id: UUID) -> PayerTerms:
 def state_of(answer: PayerKept) -> PayerKept:
     """Return the part of an answer that an ETag is made of: not what follows from the calendar or from others."""
     return PayerKept.model_validate(answer.model_dump(by_alias=False, include=set(PayerKept.model_fields)))
+
+
+def _log(changed: PayerChanged) -> None:
+    if changed.changes and not changed.dry_run:
+        logger.info("payer_kept", payer_id=str(changed.id), changes=len(changed.changes))
 
 
 def _wanted(before: PayerTerms, body: PayerBody) -> PayerTerms:
