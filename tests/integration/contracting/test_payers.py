@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ import pytest
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from moonlit.audit.store import Actor
-from moonlit.contracting.answers import PayerBody, kept
+from moonlit.contracting.answers import MOST_ROWS, PayerBody, kept
 from moonlit.contracting.errors import PayerNameTaken
 from moonlit.contracting.use_cases import PayerDesk, current
 from moonlit.db.engine import beginner, connect
@@ -401,3 +401,17 @@ def test_of_two_who_close_a_circle_from_both_ends_one_is_refused(functions: Func
 
     assert both(add_half, app_url) == sorted([RequestValidationError.__name__, "done"])
     assert len(functions.rows("select 1 from supervision_relationships")) == 1
+
+
+def test_as_many_rows_as_one_may_send_are_kept_and_noted_at_once(functions: Functions) -> None:
+    def rows(change_of_end: int) -> list[Any]:
+        starts = [date(2027, 1, 1) + timedelta(days=2 * n) for n in range(MOST_ROWS)]
+        return [contract(INES, str(start), str(start + timedelta(days=change_of_end))) for start in starts]
+
+    made = create(functions, contracts=rows(0))
+    assert (made.status, len(made.said["changes"])) == (201, MOST_ROWS + 1)
+    swapped = change(functions, payer=made.said["id"], name="Juniper Health", contracts=rows(1))
+    assert (swapped.status, len(swapped.said["changes"])) == (200, 2 * MOST_ROWS + 1)
+    assert functions.rows("select count(*) as n from audit_log") == [{"n": 3 * MOST_ROWS + 2}]
+    too_many = change(functions, payer=made.said["id"], contracts=[contract()] * (MOST_ROWS + 1))
+    assert too_many.faults == [("/contracts", "too_long")]

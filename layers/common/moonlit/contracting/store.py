@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -103,17 +103,20 @@ class PayerTables:
         query = sa.select(providers.c.id, name).where(providers.c.id.in_(provider_ids)).order_by(name, providers.c.id)
         return [(provider_id, name) for provider_id, name in self._connection.execute(query)]
 
-    def write(self, payer_id: UUID, differences: Iterable[Difference]) -> None:
-        """Store what is different; rows that go make room before others come."""
-        for each in sorted(differences, key=lambda one: (one.entity != "payer", one.after is not None)):
-            table = _TABLES[each.entity]
-            if each.after is None:
-                self._connection.execute(sa.delete(table).where(table.c.id == each.id))
-            elif each.before is None:
-                self._connection.execute(sa.insert(table).values(**_columns(each.after, payer_id)))
-            else:
-                changed = sa.update(table).where(table.c.id == each.id)
-                self._connection.execute(changed.values(**_columns(each.after, payer_id)))
+    def write(self, payer_id: UUID, differences: Sequence[Difference]) -> None:
+        """Store what is different: the payer itself first, since its rows refer to it."""
+        for entity, table in _TABLES.items():
+            some = [each for each in differences if each.entity == entity]
+            gone = [each.id for each in some if each.after is None]
+            new = [_columns(each.after, payer_id) for each in some if each.after and each.before is None]
+            if gone:
+                self._connection.execute(sa.delete(table).where(table.c.id.in_(gone)))
+            if new:
+                self._connection.execute(sa.insert(table).values(new))
+            for each in some:
+                if each.before and each.after:
+                    changed = sa.update(table).where(table.c.id == each.id)
+                    self._connection.execute(changed.values(**_columns(each.after, payer_id)))
 
     def readiness(self, payer_ids: Collection[UUID] | None = None) -> dict[UUID, IntakeReadiness]:
         """Return how far these payers' intake is, of all without `payer_ids`; who has no instance is left out."""

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
-from moonlit.audit.store import Actor, Audit
+from moonlit.audit.store import Actor, Audit, Change
 from moonlit.availability.slots import local_date
 from moonlit.availability.store import Availability
 from moonlit.booking.outbox import Outbox
@@ -26,7 +26,6 @@ from moonlit.contracting.answers import (
     SupervisionBody,
     change_shown,
     kept,
-    told,
 )
 from moonlit.contracting.checks import Fault, faults, faults_of_ids, faults_together
 from moonlit.contracting.errors import PayerContended, PayerNameTaken
@@ -130,10 +129,10 @@ class PayerDesk:
         connection: sa.Connection, payer_id: UUID, changes: Sequence[Difference], actor: Actor, now: datetime
     ) -> None:
         PayerTables(connection).write(payer_id, changes)
-        audit = Audit(connection, actor, now)
-        for each in changes:
-            action = _ACTIONS[change_shown(each, dry_run=False).action]
-            audit.changed(action, each.entity, each.id, before=told(each.before), after=told(each.after))
+        Audit(connection, actor, now).changed_each(
+            Change(_ACTIONS[each.action], each.entity, each.id, each.before, each.after)
+            for each in (change_shown(difference, dry_run=False) for difference in changes)
+        )
 
 
 def current(connection: sa.Connection, payer_id: UUID) -> PayerTerms:
