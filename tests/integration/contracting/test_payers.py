@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -19,9 +20,9 @@ from moonlit.db.engine import beginner, connect
 from moonlit.errors import MoonlitError
 from moonlit.web.etags import StaleEtag, etag
 from tests.fixtures_access import add_partner, add_staff, as_user
-from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, TEN
-from tests.fixtures_functions import Functions, functions
-from tests.fixtures_intakeq import NOON, MovableClock, open_intakeq, start_intakeq
+from tests.fixtures_booking import EMIL, INES, NEW_PAYER, PAYER, SERVICE_ID, TEN
+from tests.fixtures_functions import Functions, functions, sample
+from tests.fixtures_intakeq import NOON, SERVICE, MovableClock, open_intakeq, start_intakeq
 from tests.fixtures_mirror import ADMIN
 from tests.fixtures_payers import (
     OTHER,
@@ -415,3 +416,26 @@ def test_as_many_rows_as_one_may_send_are_kept_and_noted_at_once(functions: Func
     assert functions.rows("select count(*) as n from audit_log") == [{"n": 3 * MOST_ROWS + 2}]
     too_many = change(functions, payer=made.said["id"], contracts=[contract()] * (MOST_ROWS + 1))
     assert too_many.faults == [("/contracts", "too_long")]
+
+
+def test_what_a_payer_gets_by_its_events_makes_nothing_stale(functions: Functions) -> None:
+    wanted = {"service_id": SERVICE_ID, "location": "Telehealth", "pos_code": "10", "mappings": {"intakeq": SERVICE}}
+    functions.execute(
+        "update practice_settings set default_services = cast(:wanted as jsonb)",
+        wanted=json.dumps([wanted | {"name": "Intake", "required": True}], default=str),
+    )
+
+    def bring() -> None:
+        event = functions.events.pop()
+        detail = {"eventId": str(event.id), **event.detail}
+        functions.call("payer_created", sample("payer_created/event") | {"detail": detail})
+
+    made = create(functions, statusCode="suspended", contracts=[contract()])
+    bring()
+    assert read(functions, made.said["id"]).said["serviceReady"] is False  # Nobody sets up what is suspended.
+    payer = {"name": "Juniper Health", "payer": made.said["id"], "statusCode": "approved"}
+    lifted = change(functions, **payer, if_match=made.headers["etag"])
+    bring()
+    assert read(functions, made.said["id"]).said["serviceReady"] is True
+    again = change(functions, **payer, if_match=lifted.headers["etag"])
+    assert (again.status, again.said["changes"]) == (200, [])
