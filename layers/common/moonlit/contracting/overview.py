@@ -11,11 +11,10 @@ import sqlalchemy as sa
 
 from moonlit.availability.store import Availability
 from moonlit.contracting.answers import PayerType
-from moonlit.contracting.rules import BARRED
 from moonlit.contracting.shown import accepted
-from moonlit.contracting.store import NOT_READY, IntakeReadiness, PayerTables
-from moonlit.payers.rules import Acceptance, Contract, Payer
+from moonlit.payers.rules import BARRED, Acceptance, Contract, Payer
 from moonlit.payers.store import Payers
+from moonlit.provisioning.readiness import NOT_READY, IntakeReadiness, readiness
 from moonlit.web.models import Model
 
 type Missing = Literal["intake_instance", "intake_mapping", "contract", "status"]
@@ -44,7 +43,7 @@ class BookabilityOverview(Model):
 def overview(connection: sa.Connection, now: datetime) -> BookabilityOverview:
     """Return how bookable every payer is, in as many statements for a thousand of them as for one."""
     today = Availability(connection).today(now)
-    contracts, ready = Payers(connection).contracts(), PayerTables(connection).readiness()
+    contracts, ready = Payers(connection).contracts(), readiness(connection)
     items = [
         _item(payer, contracts.get(payer.id, []), ready.get(payer.id, NOT_READY), today)
         for payer in Payers(connection).everyone()

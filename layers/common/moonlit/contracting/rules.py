@@ -13,9 +13,7 @@ from itertools import combinations
 from typing import Literal
 from uuid import UUID
 
-from moonlit.payers.rules import Basis, Contract, Payer, Roster, Supervision, grounds
-
-BARRED = ("suspended", "rejected")
+from moonlit.payers.rules import BARRED, Basis, Contract, Payer, Roster, Supervision, grounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from moonlit.availability.answers import AcceptanceAnswer
 from moonlit.availability.store import Availability
 from moonlit.contracting.answers import PayerItem, PayerItems, PayerShown, kept, supervision_shown
 from moonlit.contracting.rules import PayerTerms
-from moonlit.contracting.store import NOT_READY, PayerTables
+from moonlit.contracting.store import PayerTables
 from moonlit.db.paging import by_name
 from moonlit.db.tables import payers
 from moonlit.payers.rules import Contract, Payer, acceptance
 from moonlit.payers.store import Payers
+from moonlit.provisioning.readiness import NOT_READY, readiness
 from moonlit.web.models import Named
 
 
@@ -54,7 +55,7 @@ def shown(connection: sa.Connection, payer: PayerTerms, now: datetime) -> PayerS
         supervision_for_any_payer=[supervision_shown(row) for row in for_any_payer],
         providers=[Named(id=provider_id, name=name) for provider_id, name in tables.names(mentioned)],
         acceptance=accepted(status, Payers(connection).contracts([payer.id]).get(payer.id, []), today),
-        service_ready=tables.readiness([payer.id]).get(payer.id, NOT_READY).is_mapped,
+        service_ready=readiness(connection, [payer.id]).get(payer.id, NOT_READY).is_mapped,
     )
 
 
@@ -67,7 +68,7 @@ def page(connection: sa.Connection, now: datetime, wanted: Filter, *, limit: int
     query = sa.select(payers).where(*wanted.conditions())
     found = by_name(connection, query, payers.c.name, payers.c.id, limit=limit, after=after)
     ids: Sequence[UUID] = [row["id"] for row in found.rows]
-    contracts, ready = Payers(connection).contracts(ids), PayerTables(connection).readiness(ids)
+    contracts, ready = Payers(connection).contracts(ids), readiness(connection, ids)
     today = Availability(connection).today(now)
     items = []
     for row in found.rows:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +14,6 @@ from moonlit.db.tables import (
     payers,
     provider_payer_networks,
     providers,
-    service_instance_integrations,
-    service_instances,
-    services,
     supervision_relationships,
 )
 from moonlit.errors import NotFound
@@ -29,17 +26,6 @@ _TABLES: Mapping[str, sa.Table] = {
 }
 _CONTRACT = [provider_payer_networks.c[name] for name in ContractTerms.__dataclass_fields__]
 _SUPERVISION = [supervision_relationships.c[name] for name in SupervisionTerms.__dataclass_fields__]
-
-
-@dataclass(frozen=True, slots=True)
-class IntakeReadiness:
-    """Whether a payer has a live instance of an active intake service, and whether one of those is mapped."""
-
-    has_instance: bool
-    is_mapped: bool
-
-
-NOT_READY = IntakeReadiness(has_instance=False, is_mapped=False)
 
 
 class PayerTables:
@@ -117,28 +103,6 @@ class PayerTables:
                 if each.before and each.after:
                     changed = sa.update(table).where(table.c.id == each.id)
                     self._connection.execute(changed.values(**_columns(each.after, payer_id)))
-
-    def readiness(self, payer_ids: Collection[UUID] | None = None) -> dict[UUID, IntakeReadiness]:
-        """Return how far these payers' intake is, of all without `payer_ids`; who has no instance is left out."""
-        query = (
-            sa.select(service_instances.c.payer_id, sa.func.bool_or(service_instance_integrations.c.id.is_not(None)))
-            .join(services, services.c.id == service_instances.c.service_id)
-            .outerjoin(
-                service_instance_integrations,
-                service_instance_integrations.c.service_instance_id == service_instances.c.id,
-            )
-            .where(
-                services.c.is_active,
-                services.c.kind == "intake",
-                service_instances.c.retired_at.is_(None),
-                service_instances.c.payer_id.is_not(None),
-            )
-            .group_by(service_instances.c.payer_id)
-        )
-        if payer_ids is not None:
-            query = query.where(service_instances.c.payer_id.in_(payer_ids))
-        rows = self._connection.execute(query)
-        return {payer_id: IntakeReadiness(has_instance=True, is_mapped=mapped) for payer_id, mapped in rows}
 
 
 def _columns(terms: Terms, payer_id: UUID) -> dict[str, Any]:

@@ -18,9 +18,9 @@ from moonlit.availability.slots import local_date
 from moonlit.availability.store import Availability, Facts
 from moonlit.availability.widget import LOOK_AHEAD
 from moonlit.contracting.services import OfferedService, services_of
-from moonlit.contracting.store import NOT_READY, PayerTables
 from moonlit.errors import NotFound
 from moonlit.payers.rules import Eligible, Excluded, Payer, Standing, Via, Wish, standings
+from moonlit.provisioning.readiness import NOT_READY, readiness
 from moonlit.web.models import Model
 
 type Missing = Literal["inactive_service", "dose", "instance", "mapping"]
@@ -103,7 +103,7 @@ def answer(connection: sa.Connection, asked: Question, now: datetime) -> WhyNot:
         state=asked.state,
         visit_date=asked.visit_date,
         acceptance=AcceptanceAnswer(status=status, from_=begins),
-        service_ready=PayerTables(connection).readiness([payer.id]).get(payer.id, NOT_READY).is_mapped,
+        service_ready=readiness(connection, [payer.id]).get(payer.id, NOT_READY).is_mapped,
         services=[_service(each, availability.facts(payer.id, each.id, now), payer, asked, today) for each in services],
     )
 

@@ -15,8 +15,7 @@ from moonlit.db.paging import by_name
 from moonlit.db.tables import appointments, payers, service_instance_integrations, service_instances, services
 from moonlit.errors import NotFound
 from moonlit.provisioning.instances_answers import InstanceList, InstanceShown, IntegrationShown
-
-SURPLUS = "duplicate_on_import"  # Why the loader retired it: a twin was live.
+from moonlit.provisioning.rules import DUPLICATE_ON_IMPORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +73,9 @@ def _twins() -> sa.ColumnElement[bool]:
     """Return whether the row, live or surplus of an import, has the same key as another such row."""
     other = service_instances.alias("other")
     same = [other.c[name] == service_instances.c[name] for name in ("service_id", "payer_id", "location", "pos_code")]
-    in_use = sa.or_(other.c.retired_at.is_(None), other.c.retired_reason == SURPLUS)
+    in_use = sa.or_(other.c.retired_at.is_(None), other.c.retired_reason == DUPLICATE_ON_IMPORT)
     twin = sa.exists().where(other.c.id != service_instances.c.id, in_use, *same)
-    return sa.and_(sa.or_(_IS_LIVE, service_instances.c.retired_reason.is_not_distinct_from(SURPLUS)), twin)
+    return sa.and_(sa.or_(_IS_LIVE, service_instances.c.retired_reason.is_not_distinct_from(DUPLICATE_ON_IMPORT)), twin)
 
 
 _mappings = service_instance_integrations
