@@ -1,0 +1,96 @@
+"""What has to be there for the admin's sample events about the catalog, and what each is promised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from moonlit.db import tables as t
+from tests.fixtures_booking import SERVICE_ID
+from tests.fixtures_functions import Functions, sample
+from tests.samples_admin import an_admin
+
+
+def _path_id(name: str) -> UUID:
+    return UUID(next(iter(sample(f"admin/{name}")["pathParameters"].values())))
+
+
+def _sent(name: str) -> Any:
+    return json.loads(sample(f"admin/{name}")["body"])
+
+
+def _body(answer: Mapping[str, Any], status: int = 200) -> Any:
+    assert answer["statusCode"] == status, answer
+    return json.loads(answer["body"])
+
+
+def a_room(functions: Functions) -> None:
+    """Store an admin, and the location and the room that the samples name."""
+    an_admin(functions)
+    location, room = _path_id("location"), _path_id("room")
+    place = {"id": location, "name": "Sugar House", "timezone": "America/Denver", "pos_code": "11"}
+    inside = {"room_number": "9", "room_name": "Talk", "capacity": 2, "equipment": ["couch"]}
+    with functions.begin() as connection:
+        connection.execute(sa.insert(t.locations).values(**place))
+        connection.execute(sa.insert(t.rooms).values(id=room, location_id=location, **inside))
+
+
+def listed(key: str) -> Callable[[Functions, Any], None]:
+    def check(_: Functions, answer: Any) -> None:
+        said = _body(answer)
+        assert ([item["id"] for item in said["items"]], said["nextCursor"]) == ([key], None)
+
+    return check
+
+
+def shown(key: str) -> Callable[[Functions, Any], None]:
+    def check(_: Functions, answer: Any) -> None:
+        assert (_body(answer)["id"], answer["headers"]["ETag"][0]) == (key, '"')
+
+    return check
+
+
+def kept(name: str, status: int = 200) -> Callable[[Functions, Any], None]:
+    """Return what holds an answer, and what is shown afterwards, to the body that was sent."""
+
+    def check(functions: Functions, answer: Any) -> None:
+        said = _body(answer, status)
+        assert said | _sent(name) == said
+        (line,) = functions.rows("select * from audit_log where action in ('create', 'update')")
+        assert line["entity_id"] == said["id"]
+
+    return check
+
+
+GIVEN: Mapping[str, Callable[[Functions], None]] = {
+    "admin/services": an_admin,
+    "admin/add_service": an_admin,
+    "admin/service": an_admin,
+    "admin/replace_service": an_admin,
+    "admin/locations": a_room,
+    "admin/add_location": an_admin,
+    "admin/location": a_room,
+    "admin/replace_location": a_room,
+    "admin/rooms": a_room,
+    "admin/add_room": a_room,
+    "admin/room": a_room,
+    "admin/replace_room": a_room,
+}
+PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
+    "admin/services": listed(str(SERVICE_ID)),
+    "admin/add_service": kept("add_service", 201),
+    "admin/service": shown(str(SERVICE_ID)),
+    "admin/replace_service": kept("replace_service"),
+    "admin/locations": listed(str(_path_id("location"))),
+    "admin/add_location": kept("add_location", 201),
+    "admin/location": shown(str(_path_id("location"))),
+    "admin/replace_location": kept("replace_location"),
+    "admin/rooms": listed(str(_path_id("room"))),
+    "admin/add_room": kept("add_room", 201),
+    "admin/room": shown(str(_path_id("room"))),
+    "admin/replace_room": kept("replace_room"),
+}
