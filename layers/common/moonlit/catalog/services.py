@@ -84,10 +84,8 @@ def _folded(name: str) -> str:
 
 
 def _is_default(connection: sa.Connection, service_id: UUID) -> bool:
-    default = sa.func.jsonb_array_elements(practice_settings.c.default_services).table_valued("value").render_derived()
-    of_it = default.c.value.op("->>")("service_id") == str(service_id)
-    query = sa.select(sa.exists().select_from(practice_settings).join(default, sa.true()).where(of_it))
-    return bool(connection.execute(query).scalar_one())
+    is_among = practice_settings.c.default_services.contains([{"service_id": str(service_id)}])
+    return bool(connection.execute(sa.select(sa.exists().where(is_among))).scalar_one())
 
 
 def _row(wanted: ServiceWanted) -> dict[str, Any]:
