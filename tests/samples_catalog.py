@@ -1,4 +1,4 @@
-"""What has to be there for the admin's sample events about the catalog, and what each is promised."""
+"""What has to be there for the admin's samples about the catalog and the follow-up, and what each is promised."""
 
 from __future__ import annotations
 
@@ -66,6 +66,51 @@ def kept(name: str, status: int = 200) -> Callable[[Functions, Any], None]:
     return check
 
 
+def a_lead(functions: Functions) -> None:
+    """Store an admin, and a lead under the id that the samples name."""
+    an_admin(functions)
+    functions.call("book", sample("book/lead"))
+    functions.execute("update leads set id = :id", id=_path_id("lead"))
+
+
+def leads(_: Functions, answer: Any) -> None:
+    (item,) = _body(answer)["items"]
+    assert (item["leadId"], item["status"]) == (str(_path_id("lead")), "pending")
+
+
+def lead(_: Functions, answer: Any) -> None:
+    assert (_body(answer)["leadId"], answer["headers"]["ETag"][0]) == (str(_path_id("lead")), '"')
+
+
+def followed(functions: Functions, answer: Any) -> None:
+    assert _body(answer)["status"] == "contacted"
+    assert functions.rows("select status from leads") == [{"status": "contacted"}]
+
+
+def a_change(functions: Functions) -> None:
+    """Store an admin who has changed a service."""
+    an_admin(functions)
+    functions.call("admin", sample("admin/replace_service"))
+
+
+def audited(_: Functions, answer: Any) -> None:
+    (item,) = _body(answer)["items"]
+    assert (item["action"], item["entity"], item["entityId"]) == ("update", "service", str(SERVICE_ID))
+    assert item["actor"]["name"] == "Dora Finch"
+
+
+def a_write(functions: Functions) -> None:
+    """Store an admin, and a visit that has reached the EHR."""
+    an_admin(functions)
+    functions.call("book", sample("book/book"))
+
+
+def writes(functions: Functions, answer: Any) -> None:
+    (item,) = _body(answer)["items"]
+    (visit,) = functions.intakeq.state()["appointments"]
+    assert (item["state"], item["externalId"], item["nextLookAt"]) == ("confirmed", visit["Id"], None)
+
+
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/services": an_admin,
     "admin/add_service": an_admin,
@@ -79,6 +124,11 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/add_room": a_room,
     "admin/room": a_room,
     "admin/replace_room": a_room,
+    "admin/leads": a_lead,
+    "admin/lead": a_lead,
+    "admin/follow_lead": a_lead,
+    "admin/audit_log": a_change,
+    "admin/ehr_writes": a_write,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/services": listed(str(SERVICE_ID)),
@@ -93,4 +143,9 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/add_room": kept("add_room", 201),
     "admin/room": shown(str(_path_id("room"))),
     "admin/replace_room": kept("replace_room"),
+    "admin/leads": leads,
+    "admin/lead": lead,
+    "admin/follow_lead": followed,
+    "admin/audit_log": audited,
+    "admin/ehr_writes": writes,
 }

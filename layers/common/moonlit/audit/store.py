@@ -35,16 +35,19 @@ class Actor:
 
 
 class Audit:
-    """The audit log as one transaction sees it. It never commits."""
+    """The audit log as one transaction sees it, at the instant `now`. It never commits."""
 
     def __init__(self, connection: sa.Connection, actor: Actor, now: datetime) -> None:
         self._connection = connection
         self._actor = actor
-        self._now = now
+        self.now = now
 
-    def read(self, entity: str, patient_ids: Collection[UUID], entity_id: object = None) -> None:
-        """Note that these patients were shown."""
-        self._add("read", entity, entity_id, patient_ids=list(patient_ids))
+    def read(
+        self, entity: str, patient_ids: Collection[UUID], entity_id: object = None, *, others: Collection[UUID] = ()
+    ) -> None:
+        """Note that these patients were shown; `others` are people who are no patients, such as leads."""
+        after = {"ids": [str(other) for other in others]} if others else None
+        self._add("read", entity, entity_id, patient_ids=list(patient_ids), after=after)
 
     def changed(
         self,
@@ -75,7 +78,7 @@ class Audit:
             insert(audit_log)
             .values(
                 id=uuid4(),
-                at=self._now,
+                at=self.now,
                 actor_kind=self._actor.kind,
                 actor_id=self._actor.user_id,
                 organization_id=self._actor.organization_id,
