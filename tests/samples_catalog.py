@@ -111,6 +111,21 @@ def writes(functions: Functions, answer: Any) -> None:
     assert (item["state"], item["externalId"], item["nextLookAt"]) == ("confirmed", visit["Id"], None)
 
 
+def settings(_: Functions, answer: Any) -> None:
+    said = _body(answer)
+    assert (said["settings"]["minNoticeMinutes"], said["defaultServices"]) == (120, [])
+    assert said["ehrLimits"] == [{"system": "intakeq", "perMinute": 1000, "perDay": None}]
+
+
+def changed_settings(functions: Functions, answer: Any) -> None:
+    said, sent = _body(answer), _sent("change_settings")
+    assert said["settings"] == said["settings"] | sent["settings"]
+    assert said["defaultServices"] == [
+        {**each, "mappings": {"athena": None, **each["mappings"]}} for each in sent["defaultServices"]
+    ]
+    assert functions.rows("select per_minute, per_day from ehr_accounts") == [{"per_minute": 10, "per_day": 500}]
+
+
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/services": an_admin,
     "admin/add_service": an_admin,
@@ -129,6 +144,8 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/follow_lead": a_lead,
     "admin/audit_log": a_change,
     "admin/ehr_writes": a_write,
+    "admin/settings": an_admin,
+    "admin/change_settings": an_admin,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/services": listed(str(SERVICE_ID)),
@@ -148,4 +165,6 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/follow_lead": followed,
     "admin/audit_log": audited,
     "admin/ehr_writes": writes,
+    "admin/settings": settings,
+    "admin/change_settings": changed_settings,
 }
