@@ -66,6 +66,17 @@ def kept(name: str, status: int = 200) -> Callable[[Functions, Any], None]:
     return check
 
 
+def free(_: Functions, answer: Any) -> None:
+    said = _body(answer)
+    assert [item["id"] for item in said["items"]] == [str(_path_id("room"))]
+    assert (said["start"], said["end"]) == ("2027-03-11T10:00:00-07:00", "2027-03-11T11:00:00-07:00")
+
+
+def used(_: Functions, answer: Any) -> None:
+    (item,) = _body(answer)["items"]
+    assert (item["visits"], item["minutesOpen"], item["share"]) == (0, 5 * 600, 0.0)
+
+
 def a_lead(functions: Functions) -> None:
     """Store an admin, and a lead under the id that the samples name."""
     an_admin(functions)
@@ -139,6 +150,8 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/add_room": a_room,
     "admin/room": a_room,
     "admin/replace_room": a_room,
+    "admin/free_rooms": a_room,
+    "admin/room_use": a_room,
     "admin/leads": a_lead,
     "admin/lead": a_lead,
     "admin/follow_lead": a_lead,
@@ -160,6 +173,8 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/add_room": kept("add_room", 201),
     "admin/room": shown(str(_path_id("room"))),
     "admin/replace_room": kept("replace_room"),
+    "admin/free_rooms": free,
+    "admin/room_use": used,
     "admin/leads": leads,
     "admin/lead": lead,
     "admin/follow_lead": followed,

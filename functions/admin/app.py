@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.admin import catalog, follow_up, matching, patients, runs, settings, visits
+from moonlit.admin import catalog, follow_up, matching, patients, rooms, runs, settings, visits
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
@@ -18,6 +18,7 @@ app.include_router(visits.router)
 app.include_router(matching.router)
 app.include_router(runs.router)
 app.include_router(patients.router)
+app.include_router(rooms.router)
 app.include_router(catalog.router)
 app.include_router(follow_up.router)
 app.include_router(settings.router)
