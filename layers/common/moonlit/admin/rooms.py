@@ -7,12 +7,11 @@ from uuid import UUID
 
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Query
-from pydantic import Field
 
 from moonlit import wiring
 from moonlit.catalog import room_use
 from moonlit.catalog.room_use import FreeRooms, Moment, RoomNeeds, RoomUses, Stretch
-from moonlit.catalog.values import Equipment
+from moonlit.catalog.values import Capacity, Equipment
 from moonlit.web import auth
 from moonlit.web.http_api import answer, new_router
 from moonlit.web.models import Day
@@ -30,7 +29,7 @@ router = new_router()
 def free_rooms(
     first: Annotated[Moment, Query(alias="from")],
     last: Annotated[Moment, Query(alias="to")],
-    capacity: Annotated[int, Query(), Field(ge=1, le=1000)] = 1,
+    capacity: Annotated[Capacity, Query()] = 1,
     equipment: Annotated[list[Equipment] | None, Query(alias="equipment[]")] = None,
     location_id: Annotated[UUID | None, Query(alias="locationId")] = None,
 ) -> Response[str]:

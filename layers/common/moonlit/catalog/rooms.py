@@ -11,7 +11,7 @@ from pydantic import Field
 
 from moonlit.catalog.errors import RoomInUse, RoomNumberTaken
 from moonlit.catalog.shelf import Kept, Kind
-from moonlit.catalog.values import Equipment, Once
+from moonlit.catalog.values import Capacity, Equipment, Once
 from moonlit.db.tables import appointment_holds, locations, rooms, time_claims
 from moonlit.web.malformed import in_body
 from moonlit.web.models import Flag, Line, Model
@@ -23,7 +23,7 @@ class RoomWanted(Model):
     location_id: UUID
     room_number: Annotated[Line, Field(max_length=40)]
     room_name: Line
-    capacity: Annotated[int, Field(gt=0, le=1000, strict=True)]
+    capacity: Annotated[Capacity, Field(strict=True)]
     equipment: Annotated[list[Equipment], Field(max_length=50), Once] = Field(default_factory=list)
     is_active: Flag = True
 

@@ -32,5 +32,7 @@ DepartmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$
 # Lists in queries are parted by commas, so there is none in it.
 Equipment = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 """A word for something that stands in a room."""
+Capacity = Annotated[int, Field(gt=0, le=1000)]
+"""How many people a room holds."""
 Buffer = Annotated[int, Field(ge=0, le=1440, strict=True)]
 """Minutes before or after a visit that are nobody else's."""
