@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from itertools import cycle
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from sqlalchemy.dialects.postgresql import Range
 
 from moonlit.audit.store import Actor
-from moonlit.catalog.errors import RoomNumberTaken, ServiceNameTaken
 from moonlit.catalog.rooms import ROOMS, RoomWanted
 from moonlit.catalog.services import SERVICES, ServiceWanted
 from moonlit.catalog.shelf import Shelf
 from moonlit.clock import FixedClock
 from moonlit.db import tables as t
-from moonlit.db.engine import beginner, connect
+from moonlit.db.engine import Begin, beginner, connect
+from moonlit.errors import MoonlitError
+from moonlit.practice.answers import DefaultServiceWanted, Mappings, RulesBody, SettingsWanted
+from moonlit.practice.settings import Settings
+from moonlit.web.etags import etag
 from tests.fixtures_access import ROLES, add_partner, add_staff, as_user
 from tests.fixtures_booking import EMIL, PAYER, SERVICE_ID, TEN, load_practice, make_clinic
 from tests.fixtures_functions import Functions, functions, sample
@@ -31,6 +37,7 @@ from tests.fixtures_mirror import ADMIN, as_admin
 __all__ = ["functions", "open_intakeq", "start_intakeq"]
 
 PATHS = {"service": "serviceId", "location": "locationId", "room": "roomId"}
+HERE = UUID(int=0x70)
 NOBODYS = UUID("7c1e5f0c-6f55-4e0b-9a53-0f7a3d9f4b10")
 
 
@@ -242,36 +249,82 @@ def test_services_come_by_name_a_page_at_a_time(functions: Functions, admin: UUI
     assert seen == ["Assessment", "Couples", "Group", "Intake", "Intake"]
 
 
-@pytest.mark.parametrize("what", ["service", "room"])
-def test_of_two_who_want_one_name_at_once_one_gets_it(database_url: str, what: str) -> None:
-    location, outcomes = uuid4(), []
+# ── Two at once ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SOMEBODY = Actor("staff", uuid4())
+CLOCK = FixedClock(NOON)
+DEFAULT = {"name": "Intake", "service_id": SERVICE_ID, "location": "Telehealth", "pos_code": "10", "required": True}
+
+
+def add_room(begin: Begin) -> object:
+    wanted = RoomWanted(location_id=HERE, room_number="1", room_name="R", capacity=1)
+    return Shelf(ROOMS, begin, CLOCK).add(wanted, SOMEBODY)
+
+
+def add_service(begin: Begin) -> object:
+    wanted = ServiceWanted(name="New", kind="intake", duration_minutes=60, modality="telehealth")
+    return Shelf(SERVICES, begin, CLOCK).add(wanted, SOMEBODY)
+
+
+def lengthen(begin: Begin, etag: str) -> object:
+    """Change a service from the state that `etag` stands for."""
+    length = uuid4().int % 1000 + 100
+    wanted = ServiceWanted(name="Intake", kind="intake", duration_minutes=length, modality="telehealth")
+    return Shelf(SERVICES, begin, CLOCK).replace(SERVICE_ID, wanted, etag, SOMEBODY)
+
+
+def take_out_of_use(begin: Begin) -> object:
+    wanted = ServiceWanted(name="Intake", kind="intake", duration_minutes=60, modality="telehealth", is_active=False)
+    return Shelf(SERVICES, begin, CLOCK).replace(SERVICE_ID, wanted, None, SOMEBODY)
+
+
+def make_default(begin: Begin) -> object:
+    wanted = SettingsWanted(
+        name="Test Practice", timezone="America/Denver", settings=RulesBody(), ehr_limits=[],
+        default_services=[DefaultServiceWanted(**DEFAULT, mappings=Mappings(intakeq="1"))],
+    )  # fmt: skip
+    return Settings(begin, CLOCK).replace(wanted, None, SOMEBODY)
+
+
+@pytest.fixture
+def together(database_url: str) -> Iterator[Callable[..., list[str]]]:
+    """Return what runs several pieces of work at once, and returns for each `done` or what refused it."""
     engines = [connect(database_url) for _ in range(4)]
     load_practice(beginner(engines[0]), make_clinic())
     with engines[0].begin() as connection:
-        row = {"id": location, "name": "Here", "timezone": "America/Denver", "pos_code": "11"}
+        row = {"id": HERE, "name": "Here", "timezone": "America/Denver", "pos_code": "11"}
         connection.execute(sa.insert(t.locations).values(**row))
-    start = threading.Barrier(len(engines))
 
-    def work(engine: sa.Engine) -> None:
-        clock, actor = FixedClock(NOON), Actor("staff", uuid4())
+    def outcome(work: Callable[[Begin], object], engine: sa.Engine, start: threading.Barrier) -> str:
         start.wait()
         try:
-            if what == "room":
-                room = RoomWanted(location_id=location, room_number="1", room_name="R", capacity=1)
-                Shelf(ROOMS, beginner(engine), clock).add(room, actor)
-            else:
-                service = ServiceWanted(name="New", kind="intake", duration_minutes=60, modality="telehealth")
-                Shelf(SERVICES, beginner(engine), clock).add(service, actor)
-        except (RoomNumberTaken, ServiceNameTaken):
-            outcomes.append("refused")
-        else:
-            outcomes.append("kept")
+            work(beginner(engine))
+        except MoonlitError as error:
+            return error.slug
+        except RequestValidationError as error:
+            return str(error.errors()[0]["type"])
+        return "done"
 
-    threads = [threading.Thread(target=work, args=(engine,)) for engine in engines]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    def run(*works: Callable[[Begin], object]) -> list[str]:
+        start = threading.Barrier(len(works))
+        with ThreadPoolExecutor(len(works)) as threads:
+            running = [threads.submit(outcome, *each, start) for each in zip(works, engines, strict=False)]
+        return [each.result() for each in running]
+
+    yield run
     for engine in engines:
         engine.dispose()
-    assert sorted(outcomes) == ["kept", "refused", "refused", "refused"]
+
+
+def test_of_two_who_want_the_same_at_once_one_gets_it(together: Callable[..., list[str]], database_url: str) -> None:
+    assert sorted(together(*[add_room] * 4)) == ["done", *["room-number-taken"] * 3]
+    assert sorted(together(*[add_service] * 4)) == ["done", *["service-name-taken"] * 3]
+    engine = connect(database_url)
+    kept = etag(Shelf(SERVICES, beginner(engine), CLOCK).show(SERVICE_ID))
+    engine.dispose()
+    assert sorted(together(*[partial(lengthen, etag=kept)] * 4)) == ["done", *["stale-etag"] * 3]
+
+
+def test_no_service_goes_out_of_use_while_it_becomes_a_default(together: Callable[..., list[str]]) -> None:
+    outcomes = together(take_out_of_use, make_default)
+    assert outcomes in (["done", "inactive_service"], ["service-is-default", "done"])
