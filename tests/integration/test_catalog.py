@@ -18,6 +18,8 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValida
 from sqlalchemy.dialects.postgresql import Range
 
 from moonlit.audit.store import Actor
+from moonlit.catalog.changing import one_at_a_time
+from moonlit.catalog.errors import CatalogContended
 from moonlit.catalog.rooms import ROOMS, RoomWanted
 from moonlit.catalog.services import SERVICES, ServiceWanted
 from moonlit.catalog.shelf import Shelf
@@ -328,3 +330,17 @@ def test_of_two_who_want_the_same_at_once_one_gets_it(together: Callable[..., li
 def test_no_service_goes_out_of_use_while_it_becomes_a_default(together: Callable[..., list[str]]) -> None:
     outcomes = together(take_out_of_use, make_default)
     assert outcomes in (["done", "inactive_service"], ["service-is-default", "done"])
+
+
+def test_who_waits_too_long_for_the_catalog_is_told(database_url: str) -> None:
+    slow, hasty = connect(database_url), connect(database_url)
+    sa.event.listen(hasty, "begin", lambda connection: connection.exec_driver_sql("set local lock_timeout = '20ms'"))
+
+    def change(_: sa.Connection) -> None:
+        with pytest.raises(CatalogContended):
+            one_at_a_time(beginner(hasty), lambda _: None)
+
+    one_at_a_time(beginner(slow), change)
+    one_at_a_time(beginner(hasty), lambda _: None)
+    for engine in (slow, hasty):
+        engine.dispose()

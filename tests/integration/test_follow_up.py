@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from itertools import cycle
 from typing import Any
@@ -16,8 +17,9 @@ import sqlalchemy as sa
 from moonlit.audit import listing
 from moonlit.audit.listing import AuditFilter
 from moonlit.audit.store import Actor, Audit
+from moonlit.booking.lead_list import LeadList, LeadStep
 from moonlit.db import tables as t
-from moonlit.db.engine import Begin
+from moonlit.db.engine import Begin, connect
 from tests.fixtures_access import OPEN_HOUSE, ROLES, add_partner, add_staff, as_user
 from tests.fixtures_functions import Functions, functions, sample
 from tests.fixtures_intakeq import NOON, open_intakeq, start_intakeq
@@ -141,6 +143,21 @@ def test_a_lead_goes_forward_only_and_each_step_is_noted(functions: Functions, a
     assert {(row["entity"], row["actor_id"]) for row in steps} == {("lead", admin)}
     told = json.dumps(functions.rows("select before, after, entity_id from audit_log"))
     assert not any(part in told for part in SOMEBODYS)
+
+
+def test_of_two_who_take_the_same_step_at_once_one_leaves_a_trace(functions: Functions, database_url: str) -> None:
+    lead_id, engines = UUID(add_lead(functions)), [connect(database_url) for _ in range(3)]
+
+    def work(engine: sa.Engine) -> str:
+        with engine.begin() as connection:
+            audit = Audit(connection, Actor("staff", uuid4()), NOON)
+            return LeadList(connection, DENVER).follow(lead_id, LeadStep(status="contacted"), None, audit).status
+
+    with ThreadPoolExecutor(len(engines)) as threads:
+        assert list(threads.map(work, engines)) == ["contacted"] * 3
+    for engine in engines:
+        engine.dispose()
+    assert len(audited(functions, "follow")) == 1
 
 
 # ── Writes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
