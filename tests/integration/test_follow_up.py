@@ -224,7 +224,8 @@ def test_the_log_tells_who_did_what_and_that_somebody_read_it(functions: Functio
 
     assert found(entity="service") == ["update"]
     assert found(entity="service", entityId=str(NOBODYS)) == []
-    assert found(entityId=patient) == ["read"]
+    assert found(entityId=patient) == found(patientId=patient) == ["read"]
+    assert found(patientId=NOBODYS) == []
     assert found(actor=gone) == found(actor=f"staff:{gone}") == ["update"]
     assert found(actor=f"partner:{gone}") == []
     assert found(actor=f"partner:{partner}") == ["read"]
@@ -302,6 +303,15 @@ def test_the_log_is_read_along_an_index_whatever_is_asked_for(full: sa.Connectio
             nodes, cursor = plans(full, wanted, cursor)
             assert {node["Node Type"] for node in nodes} <= {"Limit", "Index Scan"}, (wanted, nodes)
             assert sum(node.get("Rows Removed by Filter", 0) for node in nodes) == 0, (wanted, nodes)
+
+
+def test_who_has_seen_a_patient_is_found_among_all_looks(full: sa.Connection) -> None:
+    looks = "update audit_log set patient_ids = array[gen_random_uuid(), case when mod(extract(epoch from at)::int / 60, 100) = 0"
+    full.execute(sa.text(f"{looks} then cast(:id as uuid) else gen_random_uuid() end]"), {"id": NOBODYS})
+    full.execute(sa.text("select gin_clean_pending_list('ix_audit_log_patient_ids')"))  # As autovacuum does.
+    full.execute(sa.text("analyze audit_log"))
+    nodes, _ = plans(full, AuditFilter(patient_id=NOBODYS), None)
+    assert "ix_audit_log_patient_ids" in {node.get("Index Name") for node in nodes}
 
 
 def test_the_lines_about_one_thing_are_read_along_their_index(full: sa.Connection) -> None:

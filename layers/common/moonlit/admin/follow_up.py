@@ -96,6 +96,7 @@ def audit_log(  # noqa: PLR0917  # Powertools passes them by name.
     entity_id: Annotated[Line | None, Query(alias="entityId")] = None,
     actor: Annotated[ActorReference | None, Query()] = None,
     action: Annotated[Line | None, Query()] = None,
+    patient_id: Annotated[UUID | None, Query(alias="patientId")] = None,
     first: FirstDay = None,
     last: LastDay = None,
     limit: Annotated[Limit, Query()] = 50,
@@ -103,7 +104,7 @@ def audit_log(  # noqa: PLR0917  # Powertools passes them by name.
 ) -> Response[str]:
     """List who changed what, looked at whom and was refused, the newest first; days are the practice's."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
-    wanted = AuditFilter(entity, entity_id, actor, action, first, last)
+    wanted = AuditFilter(entity, entity_id, actor, action, first, last, patient_id)
     zone, now = wiring.practice_zone(), wiring.clock().now()
     with wiring.begin()() as connection:
         found = listing.page(connection, zone, wanted, limit=limit, after=cursor)

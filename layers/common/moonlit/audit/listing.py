@@ -55,7 +55,7 @@ class AuditPage(Model):
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which lines, each None for any; `first` and `last` are days of the practice."""
+    """Which lines, each None for any; `first` and `last` are days of the practice, `patient_id` is who was shown."""
 
     entity: str | None = None
     entity_id: str | None = None
@@ -63,6 +63,7 @@ class AuditFilter:
     action: str | None = None
     first: date | None = None
     last: date | None = None
+    patient_id: UUID | None = None
 
     def conditions(self, zone: ZoneInfo) -> list[sa.ColumnElement[bool]]:
         """Return the filter in SQL."""
@@ -70,9 +71,16 @@ class AuditFilter:
             (self.entity, audit_log.c.entity == self.entity),
             (self.entity_id, audit_log.c.entity_id == self.entity_id),
             (self.action, audit_log.c.action == self.action),
+            (self.patient_id, audit_log.c.id == sa.any_(sa.func.array(self._looks()))),
         ]
         equal = [condition for value, condition in wanted if value is not None]
         return [*equal, *self._by(), *between(audit_log.c.at, self.first, self.last, zone)]
+
+    def _looks(self) -> sa.ScalarSelect[Any]:
+        """Return the lines that show the patient, all found first: read by their time, few among many are far apart."""
+        shown = audit_log.alias()
+        is_among = shown.c.patient_ids.op("@>")(sa.literal([self.patient_id], shown.c.patient_ids.type))
+        return sa.select(shown.c.id).where(is_among).scalar_subquery()
 
     def _by(self) -> list[sa.ColumnElement[bool]]:
         if self.actor is None:
