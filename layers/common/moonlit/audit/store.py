@@ -35,12 +35,17 @@ class Actor:
 
 
 class Audit:
-    """The audit log as one transaction sees it, at the instant `now`. It never commits."""
+    """The audit log as one transaction sees it. It never commits."""
 
     def __init__(self, connection: sa.Connection, actor: Actor, now: datetime) -> None:
         self._connection = connection
         self._actor = actor
-        self.now = now
+        self._now = now
+
+    @property
+    def now(self) -> datetime:
+        """The instant at which everything here is noted."""
+        return self._now
 
     def read(
         self, entity: str, patient_ids: Collection[UUID], entity_id: object = None, *, others: Collection[UUID] = ()
@@ -78,7 +83,7 @@ class Audit:
             insert(audit_log)
             .values(
                 id=uuid4(),
-                at=self.now,
+                at=self._now,
                 actor_kind=self._actor.kind,
                 actor_id=self._actor.user_id,
                 organization_id=self._actor.organization_id,
