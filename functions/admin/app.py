@@ -7,7 +7,20 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.admin import bookability, instances, matching, patients, payers, provisioning, runs, visits
+from moonlit.admin import (
+    bookability,
+    catalog,
+    follow_up,
+    instances,
+    matching,
+    patients,
+    payers,
+    provisioning,
+    rooms,
+    runs,
+    settings,
+    visits,
+)
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
@@ -22,6 +35,10 @@ app.include_router(provisioning.router)
 app.include_router(payers.router)
 app.include_router(bookability.router)
 app.include_router(instances.router)
+app.include_router(rooms.router)
+app.include_router(catalog.router)
+app.include_router(follow_up.router)
+app.include_router(settings.router)
 
 
 @logger.inject_lambda_context(clear_state=True)
