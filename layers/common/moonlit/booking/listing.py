@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from moonlit.booking.answers import AppointmentAnswer, ContactBody, appointment
 from moonlit.booking.store import DETAILS
+from moonlit.db.paging import by_instant
 from moonlit.db.tables import appointments, patients
-from moonlit.web import cursors
 from moonlit.web.models import Model, Named
 
 
@@ -70,17 +70,10 @@ def page(
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    place = (appointments.c.start, appointments.c.id)
     name = sa.func.concat_ws(" ", patients.c.first_name, patients.c.last_name).label("patient_name")
-    query = DETAILS.add_columns(name).where(*wanted.conditions(zone)).order_by(*place).limit(limit + 1)
-    if after:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
-    rows = connection.execute(query).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return StaffAppointments(
-        items=[_shown(dict(row), now) for row in rows[:limit]],
-        next_cursor=cursors.written((last["start"], last["id"])) if last else None,
-    )
+    query = DETAILS.add_columns(name).where(*wanted.conditions(zone))
+    found = by_instant(connection, query, appointments.c.start, appointments.c.id, limit=limit, after=after)
+    return StaffAppointments(items=[_shown(dict(row), now) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def _shown(row: Mapping[str, Any], now: datetime) -> StaffAppointment:
