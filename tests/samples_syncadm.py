@@ -64,13 +64,23 @@ def followed(_: Functions, answer: Any) -> None:
     assert (said["state"], said["logsTotal"], said["logsOpen"], said["requestsUsed"]) == ("completed", 1, 0, 3)
 
 
+def checked(_: Functions, answer: Any) -> None:
+    said = _body(answer)
+    assert said["accounts"] == [{"system": "intakeq", "status": "checked", "code": None, "retryAfterSeconds": None}]
+    assert [(found["kind"], found["payers"]) for found in said["findings"]] == [
+        ("name_differs", 1), ("unmapped_in_ehr", 0),
+    ]  # fmt: skip
+
+
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
+    "admin/check_mappings": an_admin,
     "admin/sync_logs": a_logged_run,
     "admin/sync_logs_csv": a_logged_run,
     "admin/sync_run": a_logged_run,
     "admin/sync_trends": a_logged_run,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
+    "admin/check_mappings": checked,
     "admin/sync_logs": logs,
     "admin/sync_logs_csv": table,
     "admin/sync_run": followed,
