@@ -11,11 +11,13 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
+from tests.fixtures_booking import SERVICE_ID
 from tests.fixtures_functions import Functions, sample
 from tests.fixtures_intakeq import NOON
 from tests.fixtures_mirror import account_of
 from tests.samples_admin import an_admin
 
+DUPLICATE = UUID(sample("admin/merge_service")["pathParameters"]["serviceId"])
 RUN = UUID(sample("admin/sync_run")["pathParameters"]["runId"])
 
 
@@ -72,8 +74,29 @@ def checked(_: Functions, answer: Any) -> None:
     ]  # fmt: skip
 
 
+def a_duplicate(functions: Functions) -> None:
+    """Store an admin, and the intake once more under the id that the sample names."""
+    an_admin(functions)
+    functions.execute(
+        "insert into services (id, name, kind, duration_minutes, modality)"
+        " select :id, ' INTAKE', kind, duration_minutes, modality from services", id=DUPLICATE,
+    )  # fmt: skip
+
+
+def duplicates(_: Functions, answer: Any) -> None:
+    (group,) = _body(answer)["items"]
+    assert (group["name"], group["suggestedKeep"], len(group["services"])) == ("Intake", str(SERVICE_ID), 2)
+
+
+def merged(functions: Functions, answer: Any) -> None:
+    assert _body(answer)["into"] == str(SERVICE_ID)
+    assert functions.rows("select id from services where is_active") == [{"id": SERVICE_ID}]
+
+
 GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/check_mappings": an_admin,
+    "admin/merge_service": a_duplicate,
+    "admin/service_duplicates": a_duplicate,
     "admin/sync_logs": a_logged_run,
     "admin/sync_logs_csv": a_logged_run,
     "admin/sync_run": a_logged_run,
@@ -81,6 +104,8 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/check_mappings": checked,
+    "admin/merge_service": merged,
+    "admin/service_duplicates": duplicates,
     "admin/sync_logs": logs,
     "admin/sync_logs_csv": table,
     "admin/sync_run": followed,
