@@ -68,7 +68,9 @@ def followed(_: Functions, answer: Any) -> None:
 
 def checked(_: Functions, answer: Any) -> None:
     said = _body(answer)
-    assert said["accounts"] == [{"system": "intakeq", "status": "checked", "code": None, "retryAfterSeconds": None}]
+    assert said["accounts"] == [
+        {"system": "intakeq", "status": "checked", "servicesChecked": True, "code": None, "retryAfterSeconds": None}
+    ]
     assert [(found["kind"], found["payers"]) for found in said["findings"]] == [
         ("name_differs", 1), ("unmapped_in_ehr", 0),
     ]  # fmt: skip

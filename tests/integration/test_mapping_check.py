@@ -148,6 +148,10 @@ def test_both_ehrs_are_asked_and_every_kind_of_mapping_is_checked(functions: Fun
     assert [each["ours"]["providerId"] for each in said["findings"][:2]] == [str(INES)] * 2
     assert found(said, "athena")[:2] == [("unknown_in_ehr", "77"), ("location_unknown", "99")]
     place = next(each for each in said["findings"] if each["externalId"] == "99")
+    functions.execute("update provider_athena_settings set athena_provider_id = '999'")
+    again = check(functions)
+    assert [each["servicesChecked"] for each in said["accounts"] + again["accounts"]] == [True, True, True, False]
+    assert found(again, "athena") == [("practitioner_unknown", "999"), ("location_unknown", "99")]
     assert (place["ours"]["locationId"], place["theirs"]) == (str(UUID(int=0x70)), None)
 
 

@@ -36,10 +36,14 @@ Code = Literal["budget-exhausted", "ehr-unavailable", "ehr-refused", "not-opened
 
 
 class AccountChecked(Model):
-    """An EHR account, and why it could not be asked if it could not."""
+    """An EHR account, and why it could not be asked if it could not.
+
+    `servicesChecked` is false as well where the EHR tells its services by seat, and knows no seat that is mapped.
+    """
 
     system: System
     status: Literal["checked", "unavailable"]
+    services_checked: bool = False
     code: Code | None = None
     retry_after_seconds: int | None = None
 
@@ -112,7 +116,7 @@ class MappingChecker:
             if isinstance(told, AccountChecked):
                 accounts.append(told)
                 continue
-            accounts.append(AccountChecked(system=system, status="checked"))
+            accounts.append(AccountChecked(system=system, status="checked", services_checked=told.services is not None))
             findings += [_shown(system, each) for each in compare(mapped, told)]
         return MappingCheck(checked_at=self.clock.now().astimezone(self.zone), accounts=accounts, findings=findings)
 
