@@ -12,13 +12,16 @@ from moonlit.admin import (
     catalog,
     follow_up,
     instances,
+    mappings,
     matching,
+    merging,
     patients,
     payers,
     provisioning,
     rooms,
     runs,
     settings,
+    sync_logs,
     visits,
 )
 from moonlit.admin.refusals import note_refusal
@@ -39,6 +42,9 @@ app.include_router(rooms.router)
 app.include_router(catalog.router)
 app.include_router(follow_up.router)
 app.include_router(settings.router)
+app.include_router(sync_logs.router)
+app.include_router(mappings.router)
+app.include_router(merging.router)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -12,7 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
-from tests import samples_admin, samples_catalog, samples_dashboard, samples_payers, samples_provisioning
+from tests import (
+    samples_admin,
+    samples_catalog,
+    samples_dashboard,
+    samples_payers,
+    samples_provisioning,
+    samples_syncadm,
+)
 from tests.conftest import ROOT
 from tests.fixtures_access import add_staff
 from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
@@ -316,6 +323,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     **samples_dashboard.GIVEN,
     **samples_provisioning.GIVEN,
     **samples_payers.GIVEN,
+    **samples_syncadm.GIVEN,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/appointments": listed,
@@ -353,6 +361,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     **samples_dashboard.PROMISED,
     **samples_provisioning.PROMISED,
     **samples_payers.PROMISED,
+    **samples_syncadm.PROMISED,
 }
 
 

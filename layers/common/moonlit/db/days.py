@@ -21,7 +21,12 @@ def between(column: sa.Column[Any], first: date | None, last: date | None, zone:
         raise in_query("before_from", "to")
     conditions = []
     if first:
-        conditions.append(column >= datetime.combine(first, time(), zone))
+        conditions.append(column >= midnight(first, zone))
     if last:
-        conditions.append(column < datetime.combine(last + timedelta(days=1), time(), zone))
+        conditions.append(column < midnight(last + timedelta(days=1), zone))
     return conditions
+
+
+def midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Return when a day begins."""
+    return datetime.combine(day, time(), zone)
