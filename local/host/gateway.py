@@ -37,7 +37,7 @@ class Gateway:
     def app(self) -> web.Application:
         """Return the server of the whole API."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.router.add_route("*", "/{path:(?s:.*)}", self._handle)  # A path may hold an encoded line break, too.
         return app
 
     async def _handle(self, request: web.Request) -> web.Response:
