@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.admin import matching, patients, runs, visits
+from moonlit.admin import matching, organizations, patients, providers, runs, visits
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
@@ -18,6 +18,8 @@ app.include_router(visits.router)
 app.include_router(matching.router)
 app.include_router(runs.router)
 app.include_router(patients.router)
+app.include_router(providers.router)
+app.include_router(organizations.router)
 
 
 @logger.inject_lambda_context(clear_state=True)

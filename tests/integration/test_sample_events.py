@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
-from tests import samples_admin, samples_dashboard
+from tests import samples_admin, samples_dashboard, samples_people
 from tests.conftest import ROOT
 from tests.fixtures_access import add_staff
 from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
@@ -313,6 +313,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "sync_org/part": a_part,
     **samples_admin.GIVEN,
     **samples_dashboard.GIVEN,
+    **samples_people.GIVEN,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/appointments": listed,
@@ -347,6 +348,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "webhook/intakeq": accepted_webhook,
     **samples_admin.PROMISED,
     **samples_dashboard.PROMISED,
+    **samples_people.PROMISED,
 }
 
 
