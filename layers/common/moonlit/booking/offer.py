@@ -164,7 +164,7 @@ class Counter:
             reason_id = inquiry.facts.mappings[provider_id].external_id
             slot_id = store.open_slot_at(provider_id, wish.start, reason_id, length)
         if seat is None or (slot_id is None and TRAITS[system].has_open_slots):
-            raise SlotTaken("the provider has no seat in the EHR, or is somebody else by now")
+            raise SlotTaken("the provider has no seat in the EHR, or is not who they were")
         return Offer(ground, wish.start, seat, self._room(inquiry, wish), slot_id)
 
     def _room(self, inquiry: Inquiry, wish: SlotWish) -> Room | None:

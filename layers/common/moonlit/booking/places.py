@@ -51,12 +51,11 @@ class Places:
     def seat(self, provider_id: UUID, system: str, humans: Mapping[UUID, UUID]) -> EhrSeat | None:
         """Return where a provider's visits are written, None when the provider's settings are missing.
 
-        None also when somebody of `humans`, by provider, has turned out to be another since it was looked up whose time
-        is to be claimed.
+        None also when somebody of `humans`, by provider, has stopped or turned out to be another since it was looked up
+        whose time is to be claimed.
         """
-        still = sa.select(sa.func.count()).where(
-            sa.tuple_(providers.c.id, providers.c.person_id).in_(list(humans.items()))
-        )
+        as_known = sa.tuple_(providers.c.id, providers.c.person_id).in_(list(humans.items()))
+        still = sa.select(sa.func.count()).where(as_known, providers.c.active)
         if system == "intakeq":
             settings, practitioner, place = provider_intakeq_settings, "practitioner_id", "location_id"
         else:

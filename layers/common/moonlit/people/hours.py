@@ -132,18 +132,12 @@ class ProviderHours:
             audit = Audit(connection, actor, now)
             if (added or ended) and not change.dry_run:
                 work.replace_hours(provider_id, [dict(window) for window in after.items])
-                audit.changed(
-                    "replace_hours",
-                    "provider",
-                    provider_id,
-                    before={"ended": _json(ended)},
-                    after={"added": _json(added)},
-                )
+                was, becomes = {"ended": _json(ended)}, {"added": _json(added)}
+                audit.changed("replace_hours", "provider", provider_id, before=was, after=becomes)
             if hit.items:
                 audit.read("provider_hours", hit.patient_ids(), provider_id)
-        answer = HoursChanged(
-            items=after.items, dry_run=change.dry_run, added=len(added), ended=len(ended), stranded=hit
-        )
+        counts = {"added": len(added), "ended": len(ended)}
+        answer = HoursChanged(items=after.items, dry_run=change.dry_run, stranded=hit, **counts)
         return answer, etag(before if change.dry_run else after)
 
 

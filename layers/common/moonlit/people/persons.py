@@ -11,6 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.booking.claims import Claims
 from moonlit.people.errors import PersonChanging, PersonOverlaps
 
 MOST_TOLD = 20
@@ -80,5 +81,6 @@ class Persons:
         if before == after:
             return 0
         values = {"provider_id": provider_id, "before": before, "after": after, "now": self._now}
+        Claims(self._connection).drop_expired_holds([before, after], self._now)  # They would block what moves.
         self._connection.execute(_DROP_TWICE, values)
         return self._connection.execute(_MOVE, values).rowcount

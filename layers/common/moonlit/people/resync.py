@@ -112,6 +112,7 @@ def _under_way(connection: sa.Connection, account_id: UUID, days: Window) -> UUI
             sync_runs.c.account_id == account_id,
             sync_runs.c.state == "pulling",
             sync_runs.c.reads == "days",
+            sync_runs.c.for_everybody,  # Else it brings one organization up to date, and nobody besides.
             sync_runs.c.window_first <= days.first,
             sync_runs.c.window_last >= days.last,
         )

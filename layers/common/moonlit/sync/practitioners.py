@@ -101,7 +101,9 @@ class Practitioners:
         now = self.clock.now()
         with self.begin() as connection:
             account = Runs(connection).account(system=seat.system)
-            system = connection.scalar(sa.select(providers.c.ehr_system).where(providers.c.id == provider_id))
+            # Shared: where the calendar is stays so until the mapping is there to say it.
+            where = sa.select(providers.c.ehr_system).where(providers.c.id == provider_id).with_for_update(read=True)
+            system = connection.scalar(where)
             if system is None:
                 raise NotFound(f"provider {provider_id}")
             if system != seat.system:
