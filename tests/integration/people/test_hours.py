@@ -142,11 +142,13 @@ def test_where_a_visit_takes_place_its_hours_are(staff: Staff) -> None:
     at_home, at_work = window(modality="in_person"), window(modality="in_person", locationId=str(here))
     put(staff, at_work, at_home)
     visit = staff.visit(modality="in_person", location_id=here)
-    staff.visit(TEN, modality="in_person", location_id=there)  # Nobody ever worked there.
+    in_a_room = staff.visit(
+        TEN, modality="in_person", location_id=there
+    )  # Where one was free; Ines never worked there.
     anywhere = staff.visit(TEN, modality="in_person")
     assert put(staff, at_home, dry_run=True).stranded == {visit: "outside_hours"}
     assert put(staff, at_work, dry_run=True).stranded == {}
-    assert put(staff, window(), dry_run=True).stranded == dict.fromkeys([visit, anywhere], "outside_hours")
+    assert put(staff, window(), dry_run=True).stranded == dict.fromkeys([visit, in_a_room, anywhere], "outside_hours")
 
 
 def test_who_is_booked_into_open_slots_of_the_ehr_needs_no_hours(staff: Staff) -> None:

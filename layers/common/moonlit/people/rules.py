@@ -6,7 +6,7 @@ Pure; instants are epoch seconds.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import combinations
 from uuid import UUID
@@ -106,9 +106,13 @@ def _moved(day: date | None, days: int) -> date | None:
 def left_outside(before: Collection[Window], after: Collection[Window], visits: Collection[Stay]) -> set[UUID]:
     """Return the visits that lay within the hours `before` and do not within those `after`.
 
-    One that was outside already is none of this change's doing.
+    One that was outside already is none of this change's doing. Who was booked without asking for a place was given a
+    room wherever one was free: a visit that never lay within the hours of its own place is looked at without.
     """
-    return _within(before, visits) - _within(after, visits)
+    placed = _within(before, visits)
+    found = placed - _within(after, visits)
+    elsewhere = [replace(visit, location_id=None) for visit in visits if visit.location_id and visit.id not in placed]
+    return found | (_within(before, elsewhere) - _within(after, elsewhere))
 
 
 def _within(windows: Collection[Window], visits: Collection[Stay]) -> set[UUID]:
