@@ -8,7 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 
-from bench import availability, booking, cold_start, contention, footprint, freshness, nights, requests, webhook
+from bench import (
+    availability,
+    booking,
+    cold_start,
+    contention,
+    footprint,
+    freshness,
+    nights,
+    provisioning,
+    requests,
+    webhook,
+)
 from bench.findings import Finding, table, write
 from bench.rig import Rig
 from bench.sizes import QUICK, Sizes
@@ -20,6 +31,7 @@ MEASUREMENTS: dict[str, Callable[[Rig, Sizes], Iterable[Finding]]] = {
     "contention": contention.measure,
     "requests": requests.measure,
     "nights": nights.measure,
+    "provisioning": provisioning.measure,
     "webhook": webhook.measure,
     "freshness": freshness.measure,
     "cold-start": cold_start.measure,

@@ -19,6 +19,8 @@ class Sizes:
         patients: Patients of the practice for the night: few and many.
         changed: Visits that change before the second night.
         nights: How often a whole night is applied.
+        payers: Payers that are made bookable.
+        payer_services: Services that each of them is to have.
         webhooks: Rounds of webhooks.
         sightings: Rounds from a webhook to the roster.
         imports: How often each function is imported; the best counts.
@@ -34,6 +36,8 @@ class Sizes:
     patients: tuple[int, int] = (100, 10_000)
     changed: int = 150
     nights: int = 3
+    payers: int = 1_000
+    payer_services: int = 10
     webhooks: int = 300
     sightings: int = 100
     imports: int = 5
@@ -54,6 +58,8 @@ QUICK = Sizes(
     patients=(40, 40),
     changed=10,
     nights=1,
+    payers=3,
+    payer_services=2,
     webhooks=3,
     sightings=2,
     imports=1,

@@ -1,18 +1,18 @@
-"""What the template expects of AWS beside Lambda, made in a local server: queues and secrets."""
+"""What the template expects of AWS beside Lambda, made in a local server: queues, rules and secrets."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
-from local.host.intrinsics import REGION
-from local.host.template import Queue
+from local.host.intrinsics import ACCOUNT, REGION
+from local.host.template import Queue, Rule
 from local.processes import Child
 
 CONNECT_SECONDS = 5
@@ -46,6 +46,18 @@ def create_queues(url: str, queues: Iterable[Queue]) -> None:
     sqs = client("sqs", url)
     for queue in sorted(queues, key=lambda queue: _REDRIVE in queue.attributes):
         sqs.create_queue(QueueName=queue.name, Attributes=dict(queue.attributes))
+
+
+def create_rules(url: str, rules: Collection[Rule]) -> None:
+    """Create the rules of a template, their buses and the queues through which the host hears of their events."""
+    events, sqs = client("events", url), client("sqs", url)
+    for bus in {rule.bus for rule in rules}:
+        events.create_event_bus(Name=bus)
+    for rule in rules:
+        sqs.create_queue(QueueName=rule.queue)
+        events.put_rule(Name=rule.name, EventBusName=rule.bus, EventPattern=rule.pattern)
+        target = {"Id": rule.function, "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{rule.queue}"}
+        events.put_targets(Rule=rule.name, EventBusName=rule.bus, Targets=[target])
 
 
 def create_secret(url: str, name: str, value: Mapping[str, Any]) -> None:

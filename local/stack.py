@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from local.aws import create_queues, create_secret, start_moto
+from local.aws import create_queues, create_rules, create_secret, start_moto
 from local.clinic import LoadReport
 from local.clock import StackClock
 from local.database import Database
@@ -205,6 +205,7 @@ class Stack:
 
     def _create_aws_resources(self, template: Template, url: str) -> None:
         create_queues(url, template.queues)
+        create_rules(url, template.rules)
         account = self.options.intakeq_account
         intakeq = {"apiKey": account["api_key"], "webhookSecrets": [self._webhook_secret]}
         practice = {"practiceId": str(account["practice_id"])} if account.get("practice_id") else {}
@@ -238,6 +239,7 @@ class Stack:
         return {
             "apiUrl": api_url,
             "lambdaUrl": self.host.lambda_url,
+            "awsUrl": self.host.aws_url,  # SQS, EventBridge and the other services, for whoever wants to look.
             "databaseUrl": self.database.owner_url,
             "tokens": {},  # Filled in, and renewed, when it is published.
             "webhooks": {

@@ -7,7 +7,7 @@ from typing import Any
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from moonlit import wiring
-from moonlit.admin import matching, organizations, patients, providers, runs, visits
+from moonlit.admin import matching, organizations, patients, providers, provisioning, runs, visits
 from moonlit.admin.refusals import note_refusal
 from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
@@ -20,6 +20,7 @@ app.include_router(runs.router)
 app.include_router(patients.router)
 app.include_router(providers.router)
 app.include_router(organizations.router)
+app.include_router(provisioning.router)
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -43,7 +43,7 @@ def payers(
     return answer(found)
 
 
-@app.get("/services", responses=responses(success={200: ServiceList}), tags=["Widget"])
+@app.get("/services", responses=responses(404, success={200: ServiceList}), tags=["Widget"])
 def services(payer_id: Annotated[UUID, Query(alias="payerId")]) -> Response[str]:
     """List the services that can be booked with the payer."""
     with wiring.begin()() as connection:

@@ -1,4 +1,4 @@
-"""The whole host: workers, HTTP API, Invoke API, queue sources and schedules of one template."""
+"""The whole host: workers, HTTP API, Invoke API, queue sources, rules and schedules of one template."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from local.host.control import add_control
 from local.host.gateway import Gateway
 from local.host.invoke_api import MAX_PAYLOAD_BYTES, add_invoke_api
 from local.host.queue_source import QueuePoller
+from local.host.rules import run_rule
 from local.host.runtime import runtime_app
 from local.host.sandbox import Libraries, Sandbox, worker_environment
 from local.host.schedules import run_schedule
@@ -93,6 +94,8 @@ class Host:
         sqs = Sqs(session, self.aws_url)
         for source in self.template.queue_sources:
             self._run(QueuePoller(source, self._pools[source.function], sqs).run())
+        for rule in self.template.rules:
+            self._run(run_rule(rule, self._pools[rule.function], sqs))
         for schedule in self.template.schedules:
             self._run(run_schedule(schedule, self._pools[schedule.function], self.clock))
 

@@ -1,4 +1,4 @@
-"""The three SQS calls that a queue source needs, as coroutines: a long poll must end when the host does."""
+"""The SQS calls that sources of events need, as coroutines: a long poll must end when the host does."""
 
 from __future__ import annotations
 
@@ -51,6 +51,14 @@ class Sqs:
             some = receipts[start : start + MAX_MESSAGES]
             entries = [{"Id": str(n), "ReceiptHandle": receipt} for n, receipt in enumerate(some)]
             await self._call("DeleteMessageBatch", {"QueueUrl": self.queue_url(queue), "Entries": entries})
+
+    async def send(self, queue: str, body: str) -> None:
+        """Send a message to the queue called `queue`.
+
+        Raises:
+            SqsError: The call failed.
+        """
+        await self._call("SendMessage", {"QueueUrl": self.queue_url(queue), "MessageBody": body})
 
     def queue_url(self, queue: str) -> str:
         """Return the URL of the queue called `queue`."""

@@ -17,13 +17,19 @@ DEFAULT_TIMEOUT_SECONDS = 3
 DEFAULT_MEMORY_MB = 128
 DEFAULT_BATCH_SIZE = 10
 DEFAULT_SQS_CONCURRENCY = 5
+DEFAULT_RETRIES = 2  # Of an asynchronous invocation that failed.
 _RATE = re.compile(r"rate\((\d+) (minute|hour|day)s?\)")
 _RATE_SECONDS = {"minute": 60, "hour": 3600, "day": 86400}
 
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """One Lambda function. `name` is what AWS would call it, `folder` the last part of its CodeUri."""
+    """One Lambda function. `name` is what AWS would call it, `folder` the last part of its CodeUri.
+
+    Attributes:
+        retries: How often an asynchronous invocation that failed is repeated.
+        failures_arn: The queue that takes the events of those that failed for good; None for nobody.
+    """
 
     logical_id: str
     name: str
@@ -34,6 +40,8 @@ class Function:
     concurrency: int | None
     environment: Mapping[str, str]
     log_format: str = "Text"
+    retries: int = DEFAULT_RETRIES
+    failures_arn: str | None = None
 
     @property
     def folder(self) -> str:
@@ -96,6 +104,21 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of an event bus and the function that it invokes; `pattern` is EventBridge's, as JSON."""
+
+    name: str
+    function: str
+    bus: str
+    pattern: str
+
+    @property
+    def queue(self) -> str:
+        """The queue of the host's own that stands between the local bus and the function."""
+        return f"{self.name}-rule"
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """A queue and its attributes as SQS takes them: all text."""
 
@@ -123,6 +146,7 @@ class Template:
     routes: list[Route] = field(default_factory=list)
     queue_sources: list[QueueSource] = field(default_factory=list)
     schedules: list[Schedule] = field(default_factory=list)
+    rules: list[Rule] = field(default_factory=list)
     queues: list[Queue] = field(default_factory=list)
     cors: Cors = field(default_factory=Cors)
 
@@ -183,6 +207,7 @@ class _Reader:
             **properties.get("Environment", {}).get("Variables", {}),
         }
         reserved = value(merged.get("ReservedConcurrentExecutions"))
+        invoked = value(merged.get("EventInvokeConfig", {}))
         return Function(
             logical_id=logical_id,
             name=str(value(merged.get("FunctionName", logical_id))),
@@ -193,6 +218,8 @@ class _Reader:
             concurrency=int(reserved) if isinstance(reserved, int | str) else None,
             environment={name: _text(text) for name, text in value(variables).items()},
             log_format=str(value(merged.get("LoggingConfig", {})).get("LogFormat", "Text")),
+            retries=int(invoked.get("MaximumRetryAttempts", DEFAULT_RETRIES)),
+            failures_arn=invoked.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination"),
         )
 
     def _add_event(self, template: Template, function: Function, name: str, event: Mapping[str, Any]) -> None:
@@ -204,6 +231,8 @@ class _Reader:
                 template.queue_sources.append(self._queue_source(function, properties))
             case "ScheduleV2":
                 template.schedules.append(self._schedule(function, name, properties))
+            case "EventBridgeRule":
+                template.rules.append(self._rule(function, name, properties))
             case kind:
                 raise TemplateError(f"{function.logical_id}: the event type {kind} is not imitated here")
 
@@ -237,6 +266,15 @@ class _Reader:
             expression=str(value(properties["ScheduleExpression"])),
             zone=str(value(properties.get("ScheduleExpressionTimezone", "UTC"))),
             payload=value(properties.get("Input")),
+        )
+
+    def _rule(self, function: Function, name: str, properties: Mapping[str, Any]) -> Rule:
+        value = self._resolver.value
+        return Rule(
+            name=f"{function.logical_id}{name}",
+            function=function.logical_id,
+            bus=str(value(properties.get("EventBusName", "default"))),
+            pattern=json.dumps(value(properties["Pattern"])),
         )
 
     def _queue(self, logical_id: str, properties: Mapping[str, Any]) -> Queue:

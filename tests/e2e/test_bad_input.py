@@ -34,6 +34,8 @@ STORED = (
     "outbox",
     "public_uses",
 )
+# Every minute the sweeper tells of the night that lies behind the site.
+ONLY_OURS = {"outbox": " where kind not like 'night_%'"}
 SEARCH = f"/availability?payerId={PAYER}&serviceId={SERVICE_ID}&state=UT"
 
 
@@ -62,7 +64,7 @@ def is_problem(answer: Answer, status: int, slug: str) -> None:
 def nothing_is_stored(site: Site) -> Any:
     yield
     for table in STORED:
-        assert site.rows(f"select 1 from {table}") == []
+        assert site.rows(f"select 1 from {table}{ONLY_OURS.get(table, '')}") == []
     assert site.in_ehr() == []
 
 

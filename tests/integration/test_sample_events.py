@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
-from tests import samples_admin, samples_dashboard, samples_people
+from tests import samples_admin, samples_dashboard, samples_people, samples_provisioning
 from tests.conftest import ROOT
 from tests.fixtures_access import add_staff
 from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
@@ -314,6 +314,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     **samples_admin.GIVEN,
     **samples_dashboard.GIVEN,
     **samples_people.GIVEN,
+    **samples_provisioning.GIVEN,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/appointments": listed,
@@ -349,6 +350,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     **samples_admin.PROMISED,
     **samples_dashboard.PROMISED,
     **samples_people.PROMISED,
+    **samples_provisioning.PROMISED,
 }
 
 

@@ -8,6 +8,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.db.tables import staff_users
+
 type Role = Literal["admin", "biller", "provider", "partner_admin", "case_manager"]
 
 
@@ -39,6 +41,13 @@ class Users:
         """Return everyone whom this `sub` of the sign-in stands for, staff first: nobody, or one of each kind."""
         rows = self._connection.execute(_KNOWN_AS, {"sub": sub})
         return [Principal(*row) for row in rows]
+
+    def admin_at(self, email: str) -> UUID | None:
+        """Return the admin with this address, however it is capitalized; None when there is none."""
+        wanted = sa.func.lower(staff_users.c.email) == email.strip().lower()
+        query = sa.select(staff_users.c.id).where(wanted, staff_users.c.role == "admin").order_by(staff_users.c.id)
+        admin: UUID | None = self._connection.execute(query.limit(1)).scalar_one_or_none()
+        return admin
 
 
 # A function of the database, so that the login of partners can ask it too and see nobody else.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from moonlit.db.tables import audit_log
 
@@ -32,6 +32,17 @@ class Actor:
     def reference(self) -> str:
         """Who it is in one word, such as `partner:<id>`, as logs of refreshes keep it."""
         return f"{self.kind}:{self.user_id}" if self.user_id else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of one thing, as `Audit.changed` takes it."""
+
+    action: str
+    entity: str
+    entity_id: object
+    before: Mapping[str, Any] | None
+    after: Mapping[str, Any] | None
 
 
 class Audit:
@@ -66,6 +77,28 @@ class Audit:
             patient_ids=list(patient_ids),
         )
 
+    def changed_each(self, changes: Iterable[Change]) -> None:
+        """Note many changes in one statement."""
+        rows = [
+            {
+                "action": change.action,
+                "entity": change.entity,
+                "entity_id": str(change.entity_id),
+                "before": change.before,
+                "after": change.after,
+            }
+            for change in changes
+        ]
+        who = {
+            "at": self._now,
+            "actor_kind": self._actor.kind,
+            "actor_id": self._actor.user_id,
+            "organization_id": self._actor.organization_id,
+            "request_id": self._actor.request_id,
+        }
+        if rows:
+            self._connection.execute(_CHANGES, {"rows": rows} | who)
+
     def refused(self, slug: str, entity: str, entity_id: object = None) -> None:
         """Note that somebody asked for what they may not have; `slug` says how it was refused."""
         self._add("refused", entity, entity_id, after={"slug": slug})
@@ -91,3 +124,16 @@ class Audit:
 
 def _without_none(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+_CHANGES = sa.text("""
+    insert into audit_log (id, at, actor_kind, actor_id, organization_id, request_id, action, entity, entity_id,
+        before, after)
+    select gen_random_uuid(), :at, :actor_kind, :actor_id, :organization_id, :request_id, c.action, c.entity,
+        c.entity_id, c.before, c.after
+    from jsonb_to_recordset(:rows) as c (action text, entity text, entity_id text, before jsonb, after jsonb)
+""").bindparams(
+    sa.bindparam("rows", type_=JSONB),
+    sa.bindparam("actor_id", type_=sa.UUID),
+    sa.bindparam("organization_id", type_=sa.UUID),
+)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from aws_lambda_powertools.event_handler.openapi.merge import OpenAPIMerge
 from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer, SecurityScheme
 
 import moonlit
-from moonlit.web import auth
+from moonlit.web import auth, problems
 from moonlit.web.http_api import HttpApi
 
 DOCUMENT = Path(__file__).with_name("openapi.json")
@@ -18,6 +20,7 @@ _TITLE = "Moonlit Scheduler"
 _SCHEMES: dict[str, SecurityScheme] = {
     auth.SCHEME: HTTPBearer(bearerFormat="JWT", description="An access token of the sign-in, of staff or of a partner.")
 }
+_GATEWAY = {"type": "object", "properties": {"message": {"type": "string"}}, "required": ["message"]}
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{css}</style></head>
 <body><div id="ui"></div><script>{js}</script><script>
@@ -34,7 +37,27 @@ def generate(apis: Iterable[HttpApi]) -> str:
             title=_TITLE, version=moonlit.__version__, openapi_version="3.1.0", security_schemes=_SCHEMES
         )
         merged.add_schema(json.loads(schema))
-    return json.dumps(merged.get_openapi_schema(), indent=1, sort_keys=True) + "\n"
+    document = merged.get_openapi_schema()
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            _add_what_every_route_answers(operation)
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def _add_what_every_route_answers(operation: dict[str, Any]) -> None:
+    """Describe what is answered before the route itself is asked: by API Gateway, and by the router."""
+    responses = operation["responses"]
+    if "security" in operation:
+        responses["401"]["content"]["application/json"] = {"schema": _GATEWAY}
+    if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
+        responses.setdefault("404", _problem(HTTPStatus.NOT_FOUND))  # An id of characters that no path may hold.
+    if "requestBody" in operation:
+        responses.setdefault("415", _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE))
+
+
+def _problem(status: HTTPStatus) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": status.phrase, "content": {problems.CONTENT_TYPE: {"schema": schema}}}
 
 
 def committed() -> str:

@@ -19,9 +19,11 @@ provisioning_runs = sa.Table(
     # `running` may also be one that was killed: what it did is done, and the next run does the rest.
     text("state"),
     count("payers_total"),
+    count("payers_left"),  # Those that the run did not come to, because its time was up.
     count("ready_before"),
     count("ready_after"),
     sa.Column("for_review", JSONB, nullable=False, server_default="[]"),
+    sa.Column("kept_orphans", JSONB, nullable=False, server_default="[]"),
     instant("started_at"),
     instant("finished_at", nullable=True),
     instant("undone_at", nullable=True),

@@ -1,0 +1,93 @@
+"""A thousand payers made bookable by the backfill, beside the bare inserts of the same instances and mappings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from bench.findings import Finding
+from bench.instance import handle
+from bench.sizes import Sizes
+from bench.timing import stopwatch
+from moonlit import wiring
+
+if TYPE_CHECKING:  # The functions' processes import this module too, and have no use for the rig.
+    from bench.rig import Rig
+
+_ADMIN = "admin@example.org"
+_ADD = """
+insert into staff_users (id, email, name, role) values (gen_random_uuid(), '{admin}', 'Admin', 'admin');
+insert into payers (id, name, type, status_code)
+select gen_random_uuid(), 'Payer ' || n, 'private', 'approved' from generate_series(1, {payers}) n;
+insert into services (id, name, kind, duration_minutes, modality)
+select gen_random_uuid(), 'Service ' || n, 'psychotherapy', 60, 'telehealth' from generate_series(1, {services}) n;
+update practice_settings set default_services = (select jsonb_agg(jsonb_build_object(
+    'name', name, 'service_id', id, 'location', 'Bench', 'pos_code', '10', 'required', false,
+    'mappings', jsonb_build_object('intakeq', id, 'athena', id))) from services where name like 'Service %');
+"""
+_BARE = """
+with r as (select * from jsonb_to_recordset(%s) as r (id uuid, service_id uuid, payer_id uuid)),
+made as (insert into service_instances (id, service_id, payer_id, location, pos_code)
+    select id, service_id, payer_id, 'Bench', '10' from r)
+select 1
+"""
+_BARE_MAPPINGS = """
+insert into service_instance_integrations (id, service_instance_id, system, external_id)
+select gen_random_uuid(), r.id, s, r.service_id::text
+from jsonb_to_recordset(%s) as r (id uuid, service_id uuid), unnest(array['intakeq', 'athena']) s
+"""
+_MADE = """
+select jsonb_agg(jsonb_build_object('id', id, 'service_id', service_id, 'payer_id', payer_id))::text
+from service_instances where location = 'Bench'
+"""
+
+
+def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
+    """Measure a dry run and the real one, then insert what it made into an equal database."""
+    practice = rig.copy(rig.practice())
+    with rig.owner(practice) as engine, engine.begin() as connection:
+        statements = _ADD.format(admin=_ADMIN, payers=sizes.payers, services=sizes.payer_services)
+        for statement in filter(str.strip, statements.split(";")):
+            connection.exec_driver_sql(statement)
+    equal = rig.copy(practice)
+    with rig.function("backfill", practice) as instance:
+        dry = instance.call(taken, "dryRun")
+        applied = instance.call(taken, "apply")
+    with rig.owner(practice) as engine, engine.begin() as connection:
+        rows = str(connection.exec_driver_sql(_MADE).scalar_one())
+    with rig.function("backfill", equal) as instance:
+        bare = instance.call(inserted, rows)
+    made = len(json.loads(rows))
+    note = f"{made * 3:,} actions"
+    yield Finding(
+        what="backfill's dry run, beside the bare inserts", n=sizes.payers, ours=dry, reference=bare, note=note
+    )
+    yield Finding(
+        what="backfill applied, beside the bare inserts", n=sizes.payers, ours=applied, reference=bare, note=note
+    )
+
+
+def taken(mode: str) -> float:
+    """Return the milliseconds of a call."""
+    return stopwatch(partial(_expect, mode))
+
+
+def _expect(mode: str) -> None:
+    answer: Any = handle({"mode": mode, "strategy": "all", "requestedBy": _ADMIN})
+    if answer["actionsFailed"] or answer["payersLeft"]:
+        raise RuntimeError(f"backfill left something undone: {answer['state']}")
+
+
+def inserted(rows: str) -> float:
+    """Return the milliseconds of the bare inserts, committed."""
+    with wiring.begin()() as connection:
+        return stopwatch(partial(_insert, connection.connection, rows))
+
+
+def _insert(driver: Any, rows: str) -> None:
+    cursor = driver.cursor()
+    cursor.execute(_BARE, (rows,))
+    cursor.execute(_BARE_MAPPINGS, (rows,))
+    driver.commit()

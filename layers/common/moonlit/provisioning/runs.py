@@ -1,0 +1,131 @@
+"""The runs of provisioning and their actions, as they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+from moonlit.audit.store import Audit, Change
+from moonlit.db.paging import Paged, by_instant
+from moonlit.db.tables import payers, provisioning_actions, provisioning_runs
+from moonlit.errors import NotFound
+from moonlit.provisioning.writing import Done
+
+ENTITY = "service_instance"
+
+
+class ProvisioningRuns:
+    """The runs as one transaction sees them. It never commits."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def open(self, run_id: UUID, **values: Any) -> None:
+        """Store a run that begins."""
+        self._connection.execute(sa.insert(provisioning_runs).values(id=run_id, state="running", **values))
+
+    def end(self, run_id: UUID, values: Mapping[str, Any]) -> None:
+        """Store what a run has come to, unless it was undone in the meantime."""
+        running = (provisioning_runs.c.id == run_id) & (provisioning_runs.c.state == "running")
+        self._connection.execute(sa.update(provisioning_runs).where(running).values(**values))
+
+    def locked(self, run_id: UUID) -> sa.RowMapping:
+        """Return a run, locked for this transaction.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._run(run_id, sa.select(provisioning_runs).with_for_update())
+
+    def run(self, run_id: UUID) -> sa.RowMapping:
+        """Return a run.
+
+        Raises:
+            NotFound: There is none.
+        """
+        return self._run(run_id, sa.select(provisioning_runs))
+
+    def _run(self, run_id: UUID, query: sa.Select[Any]) -> sa.RowMapping:
+        found = self._connection.execute(query.where(provisioning_runs.c.id == run_id)).mappings().one_or_none()
+        if found is None:
+            raise NotFound(f"run {run_id}")
+        return found
+
+    def page(self, *, limit: int, after: str | None) -> Paged:
+        """Return a page of runs, the newest first."""
+        columns = provisioning_runs.c
+        query = sa.select(provisioning_runs)
+        return by_instant(
+            self._connection, query, columns.started_at, columns.id, limit=limit, after=after, newest_first=True
+        )
+
+    def add(self, run_id: UUID, actions: Sequence[Done], *, planned: bool) -> None:
+        """Store actions, planned or carried out, in one statement."""
+        rows = [
+            {
+                "position": one.position,
+                "action": one.step.action,
+                "payer_id": one.step.payer_id and str(one.step.payer_id),
+                "service_id": str(one.step.service_id),
+                "service_instance_id": str(one.step.instance_id),
+                "before": one.step.before,
+                "after": one.step.after,
+                "kept": one.kept,
+                "state": "planned" if planned else "failed" if one.error else "done",
+                "error": one.error,
+            }
+            for one in actions
+        ]
+        if rows:
+            self._connection.execute(_ADD, {"run_id": run_id, "rows": rows})
+
+    def actions(self, run_id: UUID, *, limit: int, after: int = -1) -> Sequence[sa.RowMapping]:
+        """Return up to `limit` actions behind the position `after`, each with its payer's name."""
+        columns = provisioning_actions.c
+        query = (
+            sa.select(provisioning_actions, sa.func.btrim(payers.c.name).label("payer_name"))
+            .outerjoin(payers, payers.c.id == columns.payer_id)
+            .where(columns.run_id == run_id, columns.position > after)
+            .order_by(columns.position)
+            .limit(limit)
+        )
+        return self._connection.execute(query).mappings().all()
+
+    def counts(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[tuple[str, str], int]]:
+        """Return by run how many actions there are of each kind and state."""
+        columns = provisioning_actions.c
+        query = (
+            sa.select(columns.run_id, columns.action, columns.state, sa.func.count())
+            .where(columns.run_id.in_(run_ids))
+            .group_by(columns.run_id, columns.action, columns.state)
+        )
+        found: dict[UUID, dict[tuple[str, str], int]] = {run_id: {} for run_id in run_ids}
+        for run_id, action, state, number in self._connection.execute(query):
+            found[run_id][action, state] = number
+        return found
+
+    def names(self, payer_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """Return the payers' names by id."""
+        query = sa.select(payers.c.id, sa.func.btrim(payers.c.name)).where(payers.c.id.in_(payer_ids))
+        return dict(self._connection.execute(query).all())
+
+
+def note(audit: Audit, actions: Sequence[Done]) -> None:
+    """Note in the audit log what was done."""
+    audit.changed_each(
+        Change(one.step.action, ENTITY, one.step.instance_id, one.step.before, one.step.after)
+        for one in actions
+        if one.error is None
+    )
+
+
+_ADD = sa.text("""
+    insert into provisioning_actions (run_id, position, action, payer_id, service_id, service_instance_id, before,
+        after, kept, state, error)
+    select :run_id, r.* from jsonb_to_recordset(:rows) as r (position integer, action text, payer_id uuid,
+        service_id uuid, service_instance_id uuid, before jsonb, after jsonb, kept jsonb, state text, error text)
+""").bindparams(sa.bindparam("rows", type_=JSONB), sa.bindparam("run_id", type_=sa.UUID))
