@@ -252,6 +252,23 @@ def test_who_turns_out_to_be_somebody_known_takes_the_time_of_coming_visits_alon
     assert claimed(staff, coming) == [INES]
 
 
+def test_time_off_of_one_id_falls_on_the_visits_of_the_other_once_they_are_one(staff: Staff) -> None:
+    twin = staff.provider(person_key="ines")
+    on_theirs, on_own = staff.visit(TEN), staff.visit(TEN + 2 * HOUR, provider_id=twin)
+    staff.visit(TEN + 4 * HOUR)  # On Ines' own time off already.
+    staff.visit(TEN + 6 * HOUR, provider_id=twin)
+    staff.visit(TEN, provider_id=EMIL, rendering_provider_id=INES)  # Only signed.
+    for who, hours in ((twin, 0), (INES, 2), (INES, 4), (twin, 4)):
+        body = {"start": (TEN + hours * HOUR).isoformat(), "end": (TEN + (hours + 1) * HOUR).isoformat()}
+        assert staff.ask("add_time_off", body, providerId=who).status == 201
+    joined = dict.fromkeys([on_theirs, on_own], "time_off")
+    assert put(staff, dry_run=True, personKey="ines").stranded == joined
+    assert put(staff, dry_run=True, personKey="ines", active=False).stranded[on_theirs] == "provider_inactive"
+    assert put(staff, personKey="ines").stranded == joined
+    assert put(staff).stranded == {}  # Two again.
+    assert put(staff, personKey="somebody").stranded == {}
+
+
 def test_one_human_is_not_at_two_visits_at_once(staff: Staff) -> None:
     other = staff.provider(person_key="ines")
     mine, theirs = staff.visit(), staff.visit(TEN + HOUR / 2, provider_id=other)

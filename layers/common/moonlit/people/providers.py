@@ -14,6 +14,7 @@ from moonlit.booking.stranding import FutureVisit, Stranded, StrandedVisit, futu
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
 from moonlit.people.errors import EhrSystemInUse, PeopleContended, malformed
+from moonlit.people.joining import stranded_by_joining
 from moonlit.people.persons import Persons
 from moonlit.people.provider_answers import NewProvider, Provider, ProviderChanged, ProviderList, ProviderWanted
 from moonlit.people.provider_store import ProviderStore, provider
@@ -106,7 +107,10 @@ class Providers:
                 raise EhrSystemInUse(f"provider {provider_id}")
             persons = Persons(connection, now)
             persons.expect_free(provider_id, *person_ids)
-            hit = _hit(store, future_visits(connection, now, provider_ids=[provider_id]), before, after)
+            found = _stopped(store, future_visits(connection, now, provider_ids=[provider_id]), before, after)
+            if "personKey" in changed:
+                found += stranded_by_joining(connection, provider_id, person_ids[1], now)
+            hit = _once(found)
             if changed and not change.dry_run:
                 moved = {"claimsMoved": persons.move(provider_id, *person_ids)} if "personKey" in changed else {}
                 store.set(provider_id, dict(wanted))
@@ -143,7 +147,15 @@ def _expect_npi(wanted: ProviderWanted, before: Provider | None) -> None:
         raise malformed("npi", "npi")
 
 
-def _hit(store: ProviderStore, visits: Sequence[FutureVisit], before: Provider, after: Provider) -> Stranded:
+def _once(found: Sequence[StrandedVisit]) -> Stranded:
+    """Return the visits by their start, each with the first reason that was found."""
+    each = {visit.appointment_id: visit for visit in reversed(found)}
+    return stranded(sorted(each.values(), key=lambda visit: (visit.start, str(visit.appointment_id))))
+
+
+def _stopped(
+    store: ProviderStore, visits: Sequence[FutureVisit], before: Provider, after: Provider
+) -> list[StrandedVisit]:
     homes = store.states({visit.patient_id for visit in visits if visit.patient_state is None})
     # Who only signs need not be licensed where the patient is.
     states = {
@@ -153,7 +165,7 @@ def _hit(store: ProviderStore, visits: Sequence[FutureVisit], before: Provider, 
         for visit in visits
     }
     reasons = stopped(_practising(before), _practising(after), states)
-    return stranded(_stranded(visit, reasons[visit.id]) for visit in visits if visit.id in reasons)
+    return [_stranded(visit, reasons[visit.id]) for visit in visits if visit.id in reasons]
 
 
 def _practising(one: Provider) -> Practising:

@@ -158,8 +158,8 @@ class ProviderTimeOff:
         if not theirs:
             return stranded([])
         first, last = min(each.start for each in theirs), max(each.end for each in theirs)
-        others = [_span(start, end) for _, start, end in work.time_off_within(ids, first, last)]
-        found = hit(_span(wanted.start, wanted.end), others, [stay(each) for each in theirs])
+        others = [span(start, end) for _, start, end in work.time_off_within(ids, first, last)]
+        found = hit(span(wanted.start, wanted.end), others, [stay(each) for each in theirs])
         return stranded(each.stranded("time_off") for each in theirs if each.id in found)
 
 
@@ -171,7 +171,8 @@ def _shown(time_off_id: UUID, start: datetime, end: datetime, zone: ZoneInfo) ->
     return TimeOff(id=time_off_id, start=start.astimezone(zone), end=end.astimezone(zone))
 
 
-def _span(start: datetime, end: datetime) -> tuple[int, int]:
+def span(start: datetime, end: datetime) -> tuple[int, int]:
+    """Return a stretch of time as the rules know it."""
     # A visit's time is in whole seconds: what the rule compares must not lose the rest of one.
     return int(start.timestamp()), -int(-end.timestamp() // 1)
 
