@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from local.clinic.row import STRICT
-from local.clinic.values import Ehr, Minutes, Name, Zone
+from local.clinic.values import Ehr, Name, Zone
+from moonlit.practice.rules import Rules
 
 
 class EhrLimits(BaseModel):
@@ -31,15 +32,11 @@ class DefaultService(BaseModel):
     mappings: dict[Ehr, Name]
 
 
-class PracticeSettings(BaseModel):
+class PracticeSettings(Rules):
     """Settings of the practice; the known ones are checked, others are kept for whoever reads them."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
     __pydantic_extra__: dict[str, JsonValue]
-    min_notice_minutes: Minutes = 120
-    horizon_days: Annotated[int, Field(ge=0, le=3650)] = 60
-    grid_minutes: Annotated[int, Field(ge=5, le=1440, multiple_of=5)] = 15
-    guest_window_hours: Annotated[int, Field(ge=0, le=10_000)] = 24
 
 
 class Practice(BaseModel):

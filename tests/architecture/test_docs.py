@@ -13,15 +13,11 @@ import pytest
 from pydantic import BaseModel
 
 import moonlit
-from local.clinic.practice import PracticeSettings
 from local.host.intrinsics import read_document
 from moonlit import settings
-from moonlit.availability.settings import PracticeRules
-from moonlit.booking.callers import PublicLimits
-from moonlit.booking.changes import GuestRules
 from moonlit.errors import MoonlitError
+from moonlit.practice.rules import Rules
 from moonlit.settings import AthenaSecret, IntakeqSecret
-from moonlit.sync import open_slots, window
 from tests.conftest import ROOT
 
 LAYER = ROOT / "layers" / "common" / "moonlit"
@@ -178,14 +174,7 @@ def test_the_document_names_the_keys_of_the_secrets() -> None:
 
 
 def test_the_document_says_the_practice_settings_and_their_defaults() -> None:
-    known = {
-        "slots_minutes": open_slots.DEFAULT_SLOTS_MINUTES,
-        "sync_days_back": window.DEFAULT_DAYS_BACK,
-        "sync_days_ahead": window.DEFAULT_DAYS_AHEAD,
-    }
-    models: tuple[type[BaseModel], ...] = (PracticeRules, PracticeSettings, GuestRules, PublicLimits)
-    for model in models:
-        known |= {name: field.default for name, field in model.model_fields.items()}
+    known = {name: field.default for name, field in Rules.model_fields.items()}
     assert {name: int(cells[-1]) for name, cells in rows(sections("settings")["Practice settings"]).items()} == known
 
 

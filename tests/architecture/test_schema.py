@@ -15,8 +15,9 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import DBAPIError
 
 from moonlit.db import tables as t
-from moonlit.db.engine import violated_constraint
+from moonlit.db.engine import sqlstate, violated_constraint
 from tests.conftest import function_module
+from tests.fixtures_functions import partner_login
 
 CHECKS = """
 appointments: modality order status system
@@ -220,15 +221,20 @@ def test_the_type_behind_the_constraint_stands(engine: sa.Engine) -> None:
         assert connection.execute(sa.text("select rngsubtype::regtype::text from pg_range where rngtypid = 'uuid_span'::regtype")).scalar_one() == "uuid"  # fmt: skip
 
 
-def test_the_audit_log_is_added_to_and_never_changed_by_functions(app_url: str) -> None:
-    engine = sa.create_engine(app_url)
-    row = {"id": uuid4(), "at": NOON, "actor_kind": "system", "action": "x", "entity": "x"}
+@pytest.mark.parametrize("login", ["moonlit_app", "moonlit_partner"])
+def test_the_audit_log_is_added_to_and_never_changed_by_functions(database_url: str, app_url: str, login: str) -> None:
+    engine = sa.create_engine(app_url if login == "moonlit_app" else partner_login(database_url))
+    house, row = uuid4(), {"id": uuid4(), "at": NOON, "actor_kind": "partner", "action": "x", "entity": "x"}
+    setting = sa.text("select set_config('app.organization_id', :house, true)").bindparams(house=str(house))
+    changes = (sa.delete(t.audit_log), sa.update(t.audit_log).values(action="y"), sa.text("truncate audit_log"))
     try:
         with engine.begin() as connection:
-            connection.execute(sa.insert(t.audit_log).values(**row))
-        for statement in (sa.delete(t.audit_log), sa.update(t.audit_log).values(action="y")):
-            with pytest.raises(DBAPIError), engine.begin() as connection:
+            connection.execute(setting)
+            connection.execute(sa.insert(t.audit_log).values(organization_id=house, **row))
+        for statement in changes:
+            with pytest.raises(DBAPIError) as refused, engine.begin() as connection:
                 connection.execute(statement)
+            assert sqlstate(refused.value) == "42501"  # insufficient_privilege
     finally:
         engine.dispose()
 

@@ -72,7 +72,7 @@ def booking(site: Site, payer_id: str) -> Mapping[str, Any]:
     intake = next(service for service in services if service["kind"] == "intake")
     first, last = TODAY + timedelta(days=2), TODAY + timedelta(days=30)
     query = f"payerId={payer_id}&serviceId={intake['id']}&state=UT&from={first}&to={last}"
-    slots = site.api("GET", f"/availability?{query}").body["slots"]
+    slots = site.api("GET", f"/availability?{query}&providers%5B%5D={PROVIDER['id']}").body["slots"]
     assert slots
     return {
         "payerId": payer_id, "serviceId": intake["id"], "providerId": PROVIDER["id"], "start": slots[0]["start"],

@@ -352,6 +352,39 @@ def test_what_the_office_does_with_a_visit(listener: Listener) -> None:
     listener.names_nobody()
 
 
+def test_what_the_office_follows_up_and_keeps(listener: Listener) -> None:
+    functions = listener.functions
+    add_staff(functions, "admin", ADMIN)
+    first, last = PERSON["firstName"], PERSON["lastName"]
+    lead = {"payerName": f"{last} Mutual", "firstName": first, "lastName": last, "email": PERSON["email"]}
+    assert listener.status("book", sending("book/lead", lead)) == 201
+    assert listener.status("book", booking()) == 201
+
+    def asked(name: str, told: Any = None, query: Mapping[str, str] | None = None, **path: Any) -> int:
+        event = as_admin(f"admin/{name}", None if told is None else json.dumps(told), **path)
+        return listener.status("admin", event | ({"queryStringParameters": dict(query)} if query else {}))
+
+    answer = listener.call("admin", as_admin("admin/leads"))
+    (item,) = json.loads(answer["body"])["items"]
+    assert item["lastName"] == last  # Who has to call them sees them.
+    one = {"leadId": item["leadId"]}
+    assert asked("lead", **one) == 200
+    assert asked("follow_lead", {"status": last}, **one) == 422
+    assert asked("follow_lead", {"status": "converted", "note": first}, **one) == 422
+    assert asked("follow_lead", {"status": "converted"}, **one) == 200
+    assert asked("follow_lead", {"status": "pending"}, **one) == 409
+    assert asked("lead", leadId=uuid4()) == 404
+    assert asked("leads", query={"status": last, "from": first, "cursor": MEMBER}) == 422
+    assert asked("ehr_writes") == 200
+    assert asked("audit_log", query={"actor": PERSON["email"], "from": first}) == 422
+    assert asked("audit_log", query={"entity": f"{first} {last}", "entityId": PERSON["email"]}) == 200
+    functions.execute("alter table leads rename to gone")
+    assert asked("leads") == asked("lead", **one) == 500
+    assert asked("follow_lead", {"status": "converted"}, **one) == 500
+    listener.answers += [str(row) for row in functions.rows("select * from audit_log")]
+    listener.names_nobody()
+
+
 def test_what_people_decide_about_clients_practitioners_and_insurances(listener: Listener) -> None:
     functions = listener.functions
     add_staff(functions, "admin", ADMIN)

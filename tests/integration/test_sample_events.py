@@ -12,7 +12,15 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.db import tables as t
-from tests import samples_admin, samples_dashboard, samples_people, samples_provisioning
+from tests import (
+    samples_admin,
+    samples_catalog,
+    samples_dashboard,
+    samples_payers,
+    samples_people,
+    samples_provisioning,
+    samples_syncadm,
+)
 from tests.conftest import ROOT
 from tests.fixtures_access import add_staff
 from tests.fixtures_booking import EMIL, INES, PAYER, SERVICE_ID, TEN
@@ -312,9 +320,12 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "sync_cron/go_on": a_paused_run,
     "sync_org/part": a_part,
     **samples_admin.GIVEN,
+    **samples_catalog.GIVEN,
     **samples_dashboard.GIVEN,
     **samples_people.GIVEN,
     **samples_provisioning.GIVEN,
+    **samples_payers.GIVEN,
+    **samples_syncadm.GIVEN,
 }
 PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/appointments": listed,
@@ -348,9 +359,12 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "webhook/athena": accepted_delivery,
     "webhook/intakeq": accepted_webhook,
     **samples_admin.PROMISED,
+    **samples_catalog.PROMISED,
     **samples_dashboard.PROMISED,
     **samples_people.PROMISED,
     **samples_provisioning.PROMISED,
+    **samples_payers.PROMISED,
+    **samples_syncadm.PROMISED,
 }
 
 

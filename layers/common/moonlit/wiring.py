@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -64,8 +65,8 @@ def ehr_of(account_id: UUID) -> Ehr:
     return ehr_with(account_id, DatabaseBudget(begin(), account_id, clock()))
 
 
-def ehr_with(account_id: UUID, budget: Budget) -> Ehr:
-    """Return the EHR account, spending `budget`.
+def ehr_with(account_id: UUID, budget: Budget, time_left: Callable[[], float] = deadline.seconds_left) -> Ehr:
+    """Return the EHR account, spending `budget`, and no more time than `time_left` says.
 
     Raises:
         LookupError: There is no adapter for the account's system.
@@ -75,13 +76,13 @@ def ehr_with(account_id: UUID, budget: Budget) -> Ehr:
         system = connection.execute(query).scalar_one()
     match system:
         case "intakeq":
-            return _intakeq(budget)
+            return _intakeq(budget, time_left)
         case "athena":
-            return _athena(account_id, budget)
+            return _athena(account_id, budget, time_left)
     raise LookupError(f"no adapter for {system}")
 
 
-def _intakeq(budget: Budget) -> Ehr:
+def _intakeq(budget: Budget, time_left: Callable[[], float]) -> Ehr:
     from moonlit.ehr.intakeq import open_account  # httpx is slow to import: only who talks to an EHR pays.
 
     return open_account(
@@ -89,11 +90,11 @@ def _intakeq(budget: Budget) -> Ehr:
         intakeq_secret().api_key,
         budget=budget,
         zone=practice_zone(),
-        time_left=deadline.seconds_left,
+        time_left=time_left,
     )
 
 
-def _athena(account_id: UUID, budget: Budget) -> Ehr:
+def _athena(account_id: UUID, budget: Budget, time_left: Callable[[], float]) -> Ehr:
     from moonlit.ehr.athena import open_account
     from moonlit.ehr.athena_token import SharedToken
 
@@ -103,10 +104,10 @@ def _athena(account_id: UUID, budget: Budget) -> Ehr:
         (kept.client_id, kept.client_secret),
         kept.practice_id,
         budget=budget,
-        token=lambda endpoint: SharedToken(begin(), account_id, clock(), endpoint.ask, time_left=deadline.seconds_left),
+        token=lambda endpoint: SharedToken(begin(), account_id, clock(), endpoint.ask, time_left=time_left),
         clock=clock(),
         zone=practice_zone(),
-        time_left=deadline.seconds_left,
+        time_left=time_left,
     )
 
 

@@ -67,7 +67,8 @@ class Account:
         """Read an account file; what it does not say is as a fresh account has it.
 
         Beside the documented keys it may say `timezone` (America/Denver), `date_bounds` ("exclusive", as the older
-        vendor text has it, or "inclusive") and `fresh_client_seconds` (5: how long a new client cannot be booked).
+        vendor text has it, or "inclusive"), `fresh_client_seconds` (5: how long a new client cannot be booked) and
+        `inactive_practitioners` (rows like those of the settings, which show them no more).
         """
         file = copy.deepcopy(dict(file))
         limits = file.get("limits") or {}
@@ -79,6 +80,7 @@ class Account:
         self.bounds_are_inclusive = file.get("date_bounds", "exclusive") == "inclusive"
         self.fresh_client_ms: int = 1000 * file.get("fresh_client_seconds", 5)
         self.settings: dict[str, list[Row]] = file["settings"]
+        self.inactive: list[Row] = file.get("inactive_practitioners", [])
         self.appointments = _by_id(file.get("appointments", ()))
         self.deleted = _by_id(file.get("deleted", ()))
         self.clients = {str(row["ClientId"]): _profile(row, now_ms) for row in file.get("clients", ())}

@@ -1,6 +1,7 @@
 """The simulator's own routes below /_control, beside those that every simulator has (common/control.py).
 
 POST   webhook   {"url": "https://..."}, null for none        where webhooks go
+POST   settings  {"Services": [...]}                          replaces lists of the settings, as the owner would
 GET    state     -> {appointments, deleted, clients, pendingChanges, faults, webhooks: [{event, id, status}]}
 POST   visits    {"action": "create", "appointment": {StartDate, ClientId, ...}}
                  {"action": "update", "id", "fields": {...}}  a new StartDate, Status and so on, as staff would
@@ -34,6 +35,7 @@ class Control(CommonControl):
         return [
             *super().table(base),
             web.post(f"{base}/webhook", self.set_webhook),
+            web.post(f"{base}/settings", self.set_settings),
             web.get(f"{base}/state", self.state),
             web.post(f"{base}/visits", self.visits),
         ]
@@ -42,6 +44,11 @@ class Control(CommonControl):
         """Set the URL that webhooks go to."""
         self._webhooks.url = (await body_of(request)).get("url")
         return web.json_response({"url": self._webhooks.url})
+
+    async def set_settings(self, request: web.Request) -> web.Response:
+        """Replace lists of the settings."""
+        self._account.settings |= await body_of(request)
+        return web.json_response(self._account.settings)
 
     async def state(self, _: web.Request) -> web.Response:
         """Show the account as it is now."""

@@ -80,9 +80,10 @@ class Routes:
         """Create or update a client."""
         return web.json_response(people.save(self._account, await body_of(request), self._visits.now_ms()))
 
-    async def practitioners(self, _: web.Request) -> web.Response:
-        """Answer the practitioners."""
-        rows = self._account.settings.get("Practitioners", [])
+    async def practitioners(self, request: web.Request) -> web.Response:
+        """Answer the practitioners; those who have been disabled only when asked to."""
+        shows_all = listing.lower_names(request.query).get("includeinactive", "").lower() == "true"
+        rows = self._account.settings.get("Practitioners", []) + (self._account.inactive if shows_all else [])
         return web.json_response([{"ExternalPractitionerId": None, **row} for row in rows])
 
 

@@ -53,9 +53,17 @@ class Audit:
         self._actor = actor
         self._now = now
 
-    def read(self, entity: str, patient_ids: Collection[UUID], entity_id: object = None) -> None:
-        """Note that these patients were shown."""
-        self._add("read", entity, entity_id, patient_ids=list(patient_ids))
+    @property
+    def now(self) -> datetime:
+        """The instant at which everything here is noted."""
+        return self._now
+
+    def read(
+        self, entity: str, patient_ids: Collection[UUID], entity_id: object = None, *, others: Collection[UUID] = ()
+    ) -> None:
+        """Note that these patients were shown; `others` are people who are no patients, such as leads."""
+        after = {"ids": [str(other) for other in others]} if others else None
+        self._add("read", entity, entity_id, patient_ids=list(patient_ids), after=after)
 
     def changed(
         self,

@@ -10,6 +10,14 @@ class PracticeRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    min_notice_minutes: int = Field(default=120, ge=0)
-    horizon_days: int = Field(default=60, ge=0)
-    grid_minutes: int = Field(default=15, ge=5, multiple_of=5)
+    min_notice_minutes: int = Field(default=120, ge=0, le=100_000)
+    horizon_days: int = Field(default=60, ge=0, le=3650)
+    grid_minutes: int = Field(default=15, ge=5, le=1440, multiple_of=5)
+
+
+class SlotRules(BaseModel):
+    """How old the open slots of an EHR may get before they are read again."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    slots_minutes: int = Field(default=5, ge=1, le=1440)

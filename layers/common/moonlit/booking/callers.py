@@ -24,10 +24,10 @@ class PublicLimits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    live_holds_per_address: int = Field(default=40, ge=0)
-    holds_per_address_hour: int = Field(default=480, ge=0)
-    bookings_per_address_hour: int = Field(default=240, ge=0)
-    leads_per_address_hour: int = Field(default=30, ge=0)
+    live_holds_per_address: int = Field(default=40, ge=0, le=1_000_000)
+    holds_per_address_hour: int = Field(default=480, ge=0, le=1_000_000)
+    bookings_per_address_hour: int = Field(default=240, ge=0, le=1_000_000)
+    leads_per_address_hour: int = Field(default=30, ge=0, le=1_000_000)
 
 
 def caller_of(address: str, key: str) -> str:

@@ -19,7 +19,7 @@ class GuestRules(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    guest_window_hours: int = Field(default=24, ge=0)
+    guest_window_hours: int = Field(default=24, ge=0, le=10_000)
 
 
 def locked_visit(connection: sa.Connection, appointment_id: UUID) -> Kept:

@@ -89,3 +89,9 @@ class TooMany(MoonlitError):
     """One address has done more than the practice lets an address do."""
 
     status, slug, title = HTTPStatus.TOO_MANY_REQUESTS, "too-many-requests", "Too much was asked from this address"
+
+
+class LeadStatusRefused(MoonlitError):
+    """Leads only go forward: pending, contacted, converted."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "lead-status", "The lead is further already"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from moonlit.booking.answers import AppointmentAnswer, ContactBody, appointment
 from moonlit.booking.store import DETAILS
+from moonlit.db.days import between
+from moonlit.db.paging import by_instant
 from moonlit.db.tables import appointments, patients
-from moonlit.web import cursors
 from moonlit.web.models import Model, Named
 
 
@@ -48,18 +49,21 @@ class Filter:
     status: str | None = None
 
     def conditions(self, zone: ZoneInfo) -> list[sa.ColumnElement[bool]]:
-        """Return the filter in SQL; either of a visit's two providers counts."""
+        """Return the filter in SQL; either of a visit's two providers counts.
+
+        Raises:
+            RequestValidationError: The days are the wrong way round.
+        """
         either = sa.or_(
             appointments.c.provider_id == self.provider_id, appointments.c.rendering_provider_id == self.provider_id
         )
         wanted = [
-            (self.first, appointments.c.start >= _midnight(self.first, zone)),
-            (self.last, appointments.c.start < _midnight(self.last, zone, 1)),
             (self.provider_id, either),
             (self.patient_id, appointments.c.patient_id == self.patient_id),
             (self.status, appointments.c.status == self.status),
         ]
-        return [condition for value, condition in wanted if value is not None]
+        days = between(appointments.c.start, self.first, self.last, zone)
+        return [*days, *(condition for value, condition in wanted if value is not None)]
 
 
 def page(
@@ -70,17 +74,10 @@ def page(
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    place = (appointments.c.start, appointments.c.id)
     name = sa.func.concat_ws(" ", patients.c.first_name, patients.c.last_name).label("patient_name")
-    query = DETAILS.add_columns(name).where(*wanted.conditions(zone)).order_by(*place).limit(limit + 1)
-    if after:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
-    rows = connection.execute(query).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return StaffAppointments(
-        items=[_shown(dict(row), now) for row in rows[:limit]],
-        next_cursor=cursors.written((last["start"], last["id"])) if last else None,
-    )
+    query = DETAILS.add_columns(name).where(*wanted.conditions(zone))
+    found = by_instant(connection, query, appointments.c.start, appointments.c.id, limit=limit, after=after)
+    return StaffAppointments(items=[_shown(dict(row), now) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def _shown(row: Mapping[str, Any], now: datetime) -> StaffAppointment:
@@ -90,7 +87,3 @@ def _shown(row: Mapping[str, Any], now: datetime) -> StaffAppointment:
         roi_contacts=[ContactBody(**contact) for contact in row["roi_contacts"]],
         status_reason=row["status_reason"],
     )
-
-
-def _midnight(day: date | None, zone: ZoneInfo, plus_days: int = 0) -> datetime:
-    return datetime.combine((day or date(1970, 1, 1)) + timedelta(days=plus_days), datetime.min.time(), zone)

@@ -17,7 +17,9 @@ from moonlit.booking.store import ACTIVE
 from moonlit.db.tables import appointments
 from moonlit.web.models import Model
 
-type Reason = Literal["no_contract", "provider_inactive", "not_licensed_in_state", "outside_hours", "time_off"]
+type Reason = Literal[
+    "no_contract", "provider_inactive", "not_licensed_in_state", "outside_hours", "time_off", "no_service_mapping"
+]
 MOST_SHOWN = 200
 
 

@@ -26,8 +26,10 @@ from moonlit.ehr.athena_feed import Feed
 from moonlit.ehr.athena_patients import Patients
 from moonlit.ehr.athena_practice import Catalog, QuotaWatch
 from moonlit.ehr.athena_rows import day_text, is_slot, visit_of
+from moonlit.ehr.athena_settings import read_settings
 from moonlit.ehr.athena_slots import Slots
 from moonlit.ehr.athena_token import TokenEndpoint
+from moonlit.ehr.catalog import EhrSettings
 from moonlit.ehr.http import EhrHttp, Tokens, open_client, unlimited
 from moonlit.ehr.port import (
     Budget,
@@ -248,6 +250,10 @@ class Athena:
     def thaw(self, slot_id: str, lane: Lane) -> None:
         """Open a slot that was frozen; see `Slots.thaw`."""
         self._slots.thaw(slot_id, lane)
+
+    def catalog(self, seats: Sequence[tuple[str, str]], lane: Lane) -> EhrSettings:
+        """Return what the practice has set up now; see `read_settings`."""
+        return read_settings(self._calls, seats, lane)
 
     def _written(self, answer: Any, slot_id: str, client_id: str, lane: Lane) -> EhrVisit:
         """Read what a booking answers, and make sure that it is this one."""

@@ -9,8 +9,10 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
+from moonlit.ehr.catalog import EhrSettings
 from moonlit.ehr.http import EhrHttp, open_client, unlimited
 from moonlit.ehr.intakeq_rows import ClientRow, SettingsRow, client_body, client_of, epoch_ms, settings_of, visit_of
+from moonlit.ehr.intakeq_settings import settings_read
 from moonlit.ehr.port import (
     Budget,
     ClientDetails,
@@ -202,6 +204,12 @@ class Intakeq:
 
     def thaw(self, slot_id: str, lane: Lane) -> None:
         """Do nothing: nothing was frozen."""
+
+    def catalog(self, seats: Sequence[tuple[str, str]], lane: Lane) -> EhrSettings:  # noqa: ARG002
+        """Return the account's settings as they are now, and remember them; `moonlit.ehr.catalog.EhrCatalog`."""
+        settings = self._http.read("appointments/settings", lane)
+        self._known_settings = settings_of(settings)
+        return settings_read(settings, self._http.read("practitioners", lane, {"includeInactive": "true"}))
 
     def _visits(self, parameters: Mapping[str, str], first: date, last: date, lane: Lane) -> list[EhrVisit]:
         visits: dict[str, EhrVisit] = {}  # Rows shift between pages while the calendar changes.

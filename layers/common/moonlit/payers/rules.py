@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+BARRED = ("suspended", "rejected")  # The status of payers whom the practice does not work with.
 ACCEPTED_AHEAD = timedelta(days=30)  # How far ahead a contract may begin and still be bookable from its first day.
 
 
@@ -172,7 +173,7 @@ def acceptance(
         active_providers: A contract of an inactive provider counts for nothing.
         today: The practice's local date.
     """
-    if payer.status_code in ("suspended", "rejected"):
+    if payer.status_code in BARRED:
         return Acceptance.LEAD, None
     if payer.type == "self_pay":
         return Acceptance.ACCEPTED, None

@@ -43,8 +43,13 @@ class Payers:
         query = sa.select(sa.exists().where(payers.c.id == payer_id))
         return bool(self._connection.execute(query).scalar_one())
 
-    def contracts(self, payer_ids: Collection[UUID]) -> dict[UUID, list[Contract]]:
-        """Return by payer the active contracts with an effective date, of active providers."""
+    def everyone(self) -> list[Payer]:
+        """Return all payers by name and id."""
+        query = sa.select(payers.c.id, payers.c.name, payers.c.type, payers.c.status_code)
+        return [Payer(*row) for row in self._connection.execute(query.order_by(payers.c.name, payers.c.id))]
+
+    def contracts(self, payer_ids: Collection[UUID] | None = None) -> dict[UUID, list[Contract]]:
+        """Return by payer, for all without `payer_ids`, the active contracts with a date, of active providers."""
         query = (
             sa.select(
                 provider_payer_networks.c.payer_id,
@@ -54,12 +59,13 @@ class Payers:
             )
             .join(providers, providers.c.id == provider_payer_networks.c.provider_id)
             .where(
-                provider_payer_networks.c.payer_id.in_(payer_ids),
                 provider_payer_networks.c.status == "active",
                 provider_payer_networks.c.effective_date.is_not(None),
                 providers.c.active,
             )
         )
+        if payer_ids is not None:
+            query = query.where(provider_payer_networks.c.payer_id.in_(payer_ids))
         found: defaultdict[UUID, list[Contract]] = defaultdict(list)
         for payer_id, provider_id, first, last in self._connection.execute(query):
             found[payer_id].append(Contract(provider_id, first, last))

@@ -12,13 +12,12 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
-from moonlit.payers.rules import Payer
+from moonlit.payers.rules import BARRED, Payer
 
 DUPLICATE_ON_IMPORT = "duplicate_on_import"  # What the loader left to be merged.
 DUPLICATE_MERGED = "duplicate_merged"
 NO_CONTRACT_NO_STATUS = "no_contract_no_status"
 _INSTANCES = UUID("8c3a5c0e-6a0f-4b55-9f0e-3a1f0d7c9b61")
-_BARRED = ("suspended", "rejected")
 _WELCOME = ("approved", "pending")
 
 
@@ -115,7 +114,7 @@ def wanted(candidate: Candidate, strategy: Strategy) -> bool:
     """Tell whether the strategy makes the payer bookable."""
     if strategy is Strategy.ALL:
         return True
-    if candidate.payer.status_code in _BARRED:
+    if candidate.payer.status_code in BARRED:
         return False
     return candidate.contracted or (strategy is Strategy.HYBRID and candidate.payer.status_code in _WELCOME)
 
@@ -127,7 +126,7 @@ def for_review(candidate: Candidate, strategy: Strategy) -> bool:
 
 def is_barred(payer: Payer) -> bool:
     """Tell whether the practice does not work with the payer, so that no event makes it bookable."""
-    return payer.status_code in _BARRED
+    return payer.status_code in BARRED
 
 
 def rank(payer: Payer) -> tuple[bool, str, str]:

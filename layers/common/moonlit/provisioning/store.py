@@ -11,7 +11,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from moonlit.db.tables import payers
 from moonlit.payers.rules import Payer
+from moonlit.provisioning.readiness import readiness
 from moonlit.provisioning.rules import Candidate, DefaultService, Instance, Offer, rank
 
 
@@ -76,8 +78,8 @@ class Provisionable:
 
     def standing(self) -> tuple[int, int]:
         """Return how many payers there are, and how many of them are service-ready."""
-        total, ready = self._connection.execute(_STANDING).one()
-        return total, ready
+        total = self._connection.execute(sa.select(sa.func.count()).select_from(payers)).scalar_one()
+        return total, sum(intake.is_mapped for intake in readiness(self._connection).values())
 
 
 def _instance(row: dict[str, Any]) -> Instance:
@@ -121,13 +123,4 @@ from unnest(:payer_ids) with ordinality as w (id, position) join payers p on p.i
 
 _ORPHANS = sa.text(f"""
 select coalesce(json_agg({_INSTANCE} order by i.id), '[]')::text from service_instances i where i.payer_id is null
-""")
-
-_STANDING = sa.text("""
-select count(*), count(*) filter (where exists (
-    select from service_instances i
-    join services s on s.id = i.service_id and s.kind = 'intake' and s.is_active
-    join service_instance_integrations m on m.service_instance_id = i.id
-    where i.payer_id = p.id and i.retired_at is null))
-from payers p
 """)

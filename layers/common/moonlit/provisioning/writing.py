@@ -127,6 +127,10 @@ _STATEMENTS: Mapping[Action, sa.TextClause] = {
         was as (
             select r.position, to_jsonb(i) as duplicate, to_jsonb(k) as kept from r
             join service_instances i on i.id = r.instance_id join service_instances k on k.id = r.into_id),
+        remembered as (  -- A visit that is on its way to another time may have to go back to where it was.
+            update ehr_writes w set move = jsonb_set(w.move, '{{before,service_instance_id}}', to_jsonb(r.into_id))
+            from r where w.move #>> '{{before,service_instance_id}}' = r.instance_id::text
+              and w.state in ('waiting', 'sending', 'unknown', 'watching')),
         moved as (
             update appointments a set service_instance_id = r.into_id from r where a.service_instance_id = r.instance_id
             returning a.id, r.position),

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from moonlit.db.paging import by_instant
 from moonlit.db.tables import appointments, ehr_accounts, schedule_conflicts
-from moonlit.web import cursors
 from moonlit.web.models import Model
 
 
@@ -43,32 +43,24 @@ def open_page(connection: sa.Connection, zone: ZoneInfo, *, limit: int, after: s
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    place = (schedule_conflicts.c.created_at, schedule_conflicts.c.id)
+    at, key = schedule_conflicts.c.created_at, schedule_conflicts.c.id
     query = (
         sa.select(schedule_conflicts, ehr_accounts.c.system, appointments.c.patient_id)
         .join(appointments, appointments.c.id == schedule_conflicts.c.appointment_id)
         .join(ehr_accounts, ehr_accounts.c.id == schedule_conflicts.c.account_id)
         .where(schedule_conflicts.c.state == "open")
-        .order_by(*place)
-        .limit(limit + 1)
     )
-    if after:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
-    rows = connection.execute(query).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return ConflictList(
-        items=[_answer(row, zone) for row in rows[:limit]],
-        next_cursor=cursors.written((last.created_at, last.id)) if last else None,
-    )
+    found = by_instant(connection, query, at, key, limit=limit, after=after)
+    return ConflictList(items=[_answer(row, zone) for row in found.rows], next_cursor=found.next_cursor)
 
 
-def _answer(row: sa.Row[tuple[object, ...]], zone: ZoneInfo) -> ConflictAnswer:
+def _answer(row: sa.RowMapping, zone: ZoneInfo) -> ConflictAnswer:
     return ConflictAnswer(
-        conflict_id=row.id,
-        appointment_id=row.appointment_id,
-        patient_id=row.patient_id,
-        system=row.system,
-        external_id=row.external_id,
-        created_at=row.created_at.astimezone(zone),
-        state=row.state,
+        conflict_id=row["id"],
+        appointment_id=row["appointment_id"],
+        patient_id=row["patient_id"],
+        system=row["system"],
+        external_id=row["external_id"],
+        created_at=row["created_at"].astimezone(zone),
+        state=row["state"],
     )

@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from moonlit.availability.open_slots import OpenSlots
-from moonlit.availability.settings import PracticeRules
+from moonlit.availability.settings import PracticeRules, SlotRules
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.db.tables import ehr_accounts
@@ -22,7 +22,6 @@ from moonlit.sync.run import Practice
 from moonlit.sync.runs import Runs
 from moonlit.sync.systems import SEATS, SYSTEM
 
-DEFAULT_SLOTS_MINUTES = 5
 SECONDS_KEPT = 30.0  # A reading takes a few requests; with less time left the next sweep does it.
 
 _WANTED = sa.text(f"""
@@ -130,4 +129,4 @@ def _due(connection: sa.Connection, now: datetime) -> Sequence[UUID]:
 
 
 def _longest_age(practice: Practice) -> timedelta:
-    return timedelta(minutes=float(practice.settings.get("slots_minutes", DEFAULT_SLOTS_MINUTES)))
+    return timedelta(minutes=SlotRules.model_validate(practice.settings).slots_minutes)

@@ -18,11 +18,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 from moonlit.audit.store import Actor, Audit
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
+from moonlit.db.paging import by_instant
 from moonlit.db.tables import ehr_accounts, insurance_proposals, patients, payers
 from moonlit.errors import NotFound
 from moonlit.sync.at_once import AtOnce
 from moonlit.sync.errors import AlreadyDecided, SyncContended
-from moonlit.web import cursors
 from moonlit.web.models import Model
 
 
@@ -81,24 +81,16 @@ def open_page(connection: sa.Connection, zone: ZoneInfo, *, limit: int, after: s
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    place = (insurance_proposals.c.created_at, insurance_proposals.c.id)
+    at, key = insurance_proposals.c.created_at, insurance_proposals.c.id
     name = sa.func.concat_ws(" ", patients.c.first_name, patients.c.last_name).label("patient_name")
     query = (
         sa.select(insurance_proposals, ehr_accounts.c.system, name)
         .join(ehr_accounts, ehr_accounts.c.id == insurance_proposals.c.account_id)
         .join(patients, patients.c.id == insurance_proposals.c.patient_id)
         .where(insurance_proposals.c.state == "open")
-        .order_by(*place)
-        .limit(limit + 1)
     )
-    if after:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
-    rows = connection.execute(query).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    return ProposalList(
-        items=[_shown(row, zone) for row in rows[:limit]],
-        next_cursor=cursors.written((last["created_at"], last["id"])) if last else None,
-    )
+    found = by_instant(connection, query, at, key, limit=limit, after=after)
+    return ProposalList(items=[_shown(row, zone) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def _shown(row: Any, zone: ZoneInfo) -> ProposalShown:

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from moonlit.db.paging import by_instant
 from moonlit.db.tables import ehr_accounts, match_reviews
-from moonlit.web import cursors
 from moonlit.web.models import Model
 
 
@@ -65,22 +65,15 @@ def open_page(connection: sa.Connection, zone: ZoneInfo, now: datetime, *, limit
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    place = (match_reviews.c.created_at, match_reviews.c.id)
     query = (
         sa.select(match_reviews, ehr_accounts.c.system)
         .join(ehr_accounts, ehr_accounts.c.id == match_reviews.c.account_id)
         .where(match_reviews.c.state == "open")
-        .order_by(*place)
-        .limit(limit + 1)
     )
-    if after:
-        query = query.where(sa.tuple_(*place) > sa.tuple_(*cursors.read(after)))
-    rows = connection.execute(query).all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    told = _told(connection, [row.id for row in rows[:limit]], now)
+    found = by_instant(connection, query, match_reviews.c.created_at, match_reviews.c.id, limit=limit, after=after)
+    told = _told(connection, [row["id"] for row in found.rows], now)
     return ReviewList(
-        items=[_shown(row, told[str(row.id)], zone) for row in rows[:limit]],
-        next_cursor=cursors.written((last.created_at, last.id)) if last else None,
+        items=[_shown(row, told[str(row["id"])], zone) for row in found.rows], next_cursor=found.next_cursor
     )
 
 
@@ -90,15 +83,15 @@ def _told(connection: sa.Connection, review_ids: Collection[UUID], now: datetime
     return dict(json.loads(found or "{}"))
 
 
-def _shown(row: Any, told: Mapping[str, Any], zone: ZoneInfo) -> ReviewShown:
+def _shown(row: sa.RowMapping, told: Mapping[str, Any], zone: ZoneInfo) -> ReviewShown:
     return ReviewShown(
-        review_id=row.id,
-        system=row.system,
-        reason=row.reason,
-        external_id=row.external_id,
-        appointment_id=told["appointment_id"] if row.reason == "client_changed" else None,
+        review_id=row["id"],
+        system=row["system"],
+        reason=row["reason"],
+        external_id=row["external_id"],
+        appointment_id=told["appointment_id"] if row["reason"] == "client_changed" else None,
         client=ClientShown(
-            client_id=row.client_id,
+            client_id=row["client_id"],
             emails=told["emails"],
             birth_dates=told["births"],
             rows_waiting=told["waiting"],
@@ -106,7 +99,7 @@ def _shown(row: Any, told: Mapping[str, Any], zone: ZoneInfo) -> ReviewShown:
             next_start=_local(told["next"], zone),
         ),
         candidates=[CandidateShown(**candidate) for candidate in told["candidates"]],
-        created_at=row.created_at.astimezone(zone),
+        created_at=row["created_at"].astimezone(zone),
     )
 
 

@@ -8,10 +8,19 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-DEFAULT_DAYS_BACK = 90
-DEFAULT_DAYS_AHEAD = 90
+from pydantic import BaseModel, ConfigDict, Field
+
 # The EHR shows a deletion for ten days: after a longer silence only a fresh look at the whole window is safe.
 LONGEST_SILENCE = timedelta(days=9)
+
+
+class SyncDays(BaseModel):
+    """How far back and ahead a sync looks, as `practice_settings.settings` holds it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    sync_days_back: int = Field(default=90, ge=0, le=3650)
+    sync_days_ahead: int = Field(default=90, ge=0, le=3650)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +42,8 @@ class Window:
             back: At least so many days back, whatever they say.
             ahead: At least so many days ahead.
         """
-        first = max(int(settings.get("sync_days_back", DEFAULT_DAYS_BACK)), back or 0)
-        last = max(int(settings.get("sync_days_ahead", DEFAULT_DAYS_AHEAD)), ahead or 0)
+        days = SyncDays.model_validate(settings)
+        first, last = max(days.sync_days_back, back or 0), max(days.sync_days_ahead, ahead or 0)
         return cls(today - timedelta(days=first), today + timedelta(days=last))
 
     def covers(self, other: Window) -> bool:

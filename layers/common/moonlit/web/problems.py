@@ -71,8 +71,13 @@ def pointer(location: Iterable[Any]) -> str:
     return "".join(f"/{part}" for part in (parts[1:] if parts[:1] == ["body"] else parts))
 
 
-def responses(*statuses: int, success: Mapping[int, type[BaseModel] | None]) -> dict[int, Any]:
-    """Return what a route documents: its answers by status, and the problems that it can answer."""
+def responses(
+    *statuses: int, success: Mapping[int, type[BaseModel] | None], tables: Sequence[int] = ()
+) -> dict[int, Any]:
+    """Return what a route documents: its answers by status, and the problems that it can answer.
+
+    Those of `tables` are also to be had as CSV, by `Accept: text/csv`.
+    """
     documented: dict[int, Any] = {
         status: {
             "description": HTTPStatus(status).phrase,
@@ -80,6 +85,8 @@ def responses(*statuses: int, success: Mapping[int, type[BaseModel] | None]) -> 
         }
         for status, model in success.items()
     }
+    for status in tables:
+        documented[status]["content"]["text/csv"] = {"schema": {"type": "string"}}
     for status in (*statuses, HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR):
         documented[int(status)] = {
             "description": HTTPStatus(status).phrase,

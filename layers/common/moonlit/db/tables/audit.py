@@ -27,8 +27,12 @@ audit_log = sa.Table(
     text("request_id", nullable=True),
     one_of("actor_kind", "staff", "partner", "calendar", "system"),
     sa.Index("ix_audit_log_at", "at", "id"),
-    sa.Index("ix_audit_log_actor_id", "actor_id", "at"),
-    sa.Index("ix_audit_log_entity", "entity", "entity_id"),
+    # Whatever staff filter by, the newest come first: each index holds its lines in that order.
+    sa.Index("ix_audit_log_actor_id", "actor_id", "at", "id"),
+    sa.Index("ix_audit_log_system", "at", "id", postgresql_where=sa.text("actor_id is null")),
+    sa.Index("ix_audit_log_entity", "entity", "at", "id"),
+    sa.Index("ix_audit_log_entity_id", "entity_id", "entity", "at", "id",
+             postgresql_where=sa.text("entity_id is not null")),
     # Who watches a refresh asks every second: the first look says whom they saw.
     sa.Index("uq_audit_log_first_look", "actor_id", "entity_id",
              sa.text("hash_array_extended(patient_ids, 0)"), unique=True,
