@@ -15,8 +15,10 @@ from moonlit.admin import (
     mappings,
     matching,
     merging,
+    organizations,
     patients,
     payers,
+    providers,
     provisioning,
     rooms,
     runs,
@@ -34,6 +36,8 @@ app.include_router(visits.router)
 app.include_router(matching.router)
 app.include_router(runs.router)
 app.include_router(patients.router)
+app.include_router(providers.router)
+app.include_router(organizations.router)
 app.include_router(provisioning.router)
 app.include_router(payers.router)
 app.include_router(bookability.router)

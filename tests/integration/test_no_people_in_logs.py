@@ -463,6 +463,39 @@ def test_people_who_sign_in_and_are_refused(listener: Listener) -> None:
     listener.names_nobody()
 
 
+def test_the_people_whom_staff_keep(listener: Listener) -> None:
+    functions = listener.functions
+    add_staff(functions, "admin", ADMIN)
+    add_partner(functions, "partner_admin", "s-partner", OPEN_HOUSE)
+    named = {"name": "Zyxwella Quillfeather"}
+    somebody = json.loads(sample("admin/add_partner_user")["body"]) | named
+    somebody |= {"email": PERSON["email"], "identitySub": "zyxwella"}
+    giver = json.loads(sample("admin/add_provider")["body"]) | named
+    added = {}
+    for name, body in (("provider", giver), ("partner_user", somebody), ("organization", {**named, "active": True})):
+        answer = listener.call("admin", as_admin(f"admin/add_{name}", json.dumps(body)))
+        assert answer["statusCode"] == 201
+        added[name] = json.loads(answer["body"])["id"]
+    assert listener.status("admin", as_admin("admin/add_partner_user", json.dumps(somebody))) == 409
+    changed = somebody | {"name": "Oberynth Quillfeather", "identitySub": "oberynth"}
+    user = as_admin("admin/change_partner_user", json.dumps(changed), userId=added["partner_user"])
+    assert listener.status("admin", user) == 200
+    for path in leaves(giver):
+        wrong = replaced(giver, path, ["Zyxwella Quillfeather", PERSON])
+        assert listener.status("admin", as_admin("admin/add_provider", json.dumps(wrong))) == 422, path
+    found = as_admin("admin/providers") | {"queryStringParameters": {"q": "Quillfeather"}}
+    assert "Zyxwella" in listener.call("admin", found)["body"]
+    assert listener.status("admin", found | {"queryStringParameters": {"cursor": "Zyxwella"}}) == 422
+    listener.answers += [str(row) for row in functions.rows("select * from audit_log")]
+    forbid(functions, "partner_users", "name")
+    assert (
+        listener.status("admin", as_admin("admin/add_partner_user", json.dumps(somebody | {"email": "q@q.q"}))) == 500
+    )
+    functions.execute("alter table provider_hours rename to gone")
+    assert listener.status("admin", found) == 500
+    listener.names_nobody()
+
+
 def test_webhooks_good_and_bad(listener: Listener) -> None:
     patient_in_the_ehr(listener.functions)
     assert listener.status("webhook", webhook()) == 200

@@ -17,6 +17,7 @@ from tests import (
     samples_catalog,
     samples_dashboard,
     samples_payers,
+    samples_people,
     samples_provisioning,
     samples_syncadm,
 )
@@ -321,6 +322,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     **samples_admin.GIVEN,
     **samples_catalog.GIVEN,
     **samples_dashboard.GIVEN,
+    **samples_people.GIVEN,
     **samples_provisioning.GIVEN,
     **samples_payers.GIVEN,
     **samples_syncadm.GIVEN,
@@ -359,6 +361,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     **samples_admin.PROMISED,
     **samples_catalog.PROMISED,
     **samples_dashboard.PROMISED,
+    **samples_people.PROMISED,
     **samples_provisioning.PROMISED,
     **samples_payers.PROMISED,
     **samples_syncadm.PROMISED,

@@ -30,10 +30,15 @@ class Ground:
     basis: Basis
 
     @property
-    def persons(self) -> list[UUID]:
-        """Return the humans whose time the visit takes; the attending too when both must be there."""
+    def humans(self) -> dict[UUID, UUID]:
+        """Return by provider the humans whose time the visit takes; the attending too when both must be there."""
         attending = self.basis.attending_id if self.basis.co_visit else None
-        return [self.inquiry.facts.providers[one].person_id for one in (self.provider_id, attending) if one]
+        return {one: self.inquiry.facts.providers[one].person_id for one in (self.provider_id, attending) if one}
+
+    @property
+    def persons(self) -> list[UUID]:
+        """Return the humans whose time the visit takes."""
+        return list(self.humans.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +157,14 @@ class Counter:
         if provider_id not in free_slots(store, inquiry).get(int(wish.start.timestamp()), ()):
             raise SlotTaken("not free")
         system = inquiry.facts.systems[provider_id]
-        seat = Places(self.connection).seat(provider_id, system)
+        seat = Places(self.connection).seat(provider_id, system, ground.humans)
         slot_id = None
         if TRAITS[system].has_open_slots:
             length = timedelta(minutes=inquiry.service.duration_minutes)
             reason_id = inquiry.facts.mappings[provider_id].external_id
             slot_id = store.open_slot_at(provider_id, wish.start, reason_id, length)
         if seat is None or (slot_id is None and TRAITS[system].has_open_slots):
-            raise SlotTaken("the provider has no seat in the EHR")
+            raise SlotTaken("the provider has no seat in the EHR, or is not who they were")
         return Offer(ground, wish.start, seat, self._room(inquiry, wish), slot_id)
 
     def _room(self, inquiry: Inquiry, wish: SlotWish) -> Room | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,6 +18,7 @@ from moonlit.db.tables import (
     payer_athena_settings,
     provider_athena_settings,
     provider_intakeq_settings,
+    providers,
     rooms,
     time_claims,
 )
@@ -46,8 +48,14 @@ class Places:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def seat(self, provider_id: UUID, system: str) -> EhrSeat | None:
-        """Return where a provider's visits are written, None when the provider's settings are missing."""
+    def seat(self, provider_id: UUID, system: str, humans: Mapping[UUID, UUID]) -> EhrSeat | None:
+        """Return where a provider's visits are written, None when the provider's settings are missing.
+
+        None also when somebody of `humans`, by provider, has stopped or turned out to be another since it was looked up
+        whose time is to be claimed.
+        """
+        as_known = sa.tuple_(providers.c.id, providers.c.person_id).in_(list(humans.items()))
+        still = sa.select(sa.func.count()).where(as_known, providers.c.active)
         if system == "intakeq":
             settings, practitioner, place = provider_intakeq_settings, "practitioner_id", "location_id"
         else:
@@ -55,7 +63,7 @@ class Places:
         query = (
             sa.select(ehr_accounts.c.id, settings.c[practitioner], settings.c[place])
             .join(ehr_accounts, ehr_accounts.c.system == system)
-            .where(settings.c.provider_id == provider_id)
+            .where(settings.c.provider_id == provider_id, still.scalar_subquery() == len(humans))
         )
         row = self._connection.execute(query).one_or_none()
         return EhrSeat(*row) if row else None

@@ -79,7 +79,7 @@ class Practitioners:
         patients = retried_once(
             lambda: self._map(seat, wanted.provider_id, actor), SyncContended(f"provider {wanted.provider_id}")
         )
-        applied = self._apply(seat, patients[:MOST_PATIENTS], actor)
+        applied = self.apply(seat, patients[:MOST_PATIENTS], actor)
         logger.info(
             "practitioner_mapped",
             system=seat.system,
@@ -101,7 +101,9 @@ class Practitioners:
         now = self.clock.now()
         with self.begin() as connection:
             account = Runs(connection).account(system=seat.system)
-            system = connection.scalar(sa.select(providers.c.ehr_system).where(providers.c.id == provider_id))
+            # Shared: where the calendar is stays so until the mapping is there to say it.
+            where = sa.select(providers.c.ehr_system).where(providers.c.id == provider_id).with_for_update(read=True)
+            system = connection.scalar(where)
             if system is None:
                 raise NotFound(f"provider {provider_id}")
             if system != seat.system:
@@ -122,7 +124,8 @@ class Practitioners:
                 )
             return seats.patients_waiting(seat.practitioner_id, now)
 
-    def _apply(self, seat: Seat, patients: list[str], actor: Actor) -> int:
+    def apply(self, seat: Seat, patients: list[str], actor: Actor) -> int:
+        """Bring patients up to date as far as time reaches, and return how many of them that were."""
         applied = 0
         at_once, reference = AtOnce(self.begin, self.clock), {"practitionerId": seat.practitioner_id}
         for batch in batched(patients, _BATCH_PATIENTS, strict=False):

@@ -1,0 +1,181 @@
+"""Time off of providers, and the visits to come on which it falls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from moonlit.audit.store import Actor, Audit
+from moonlit.booking.claims import lock
+from moonlit.booking.stranding import Stranded, future_visits, stranded
+from moonlit.clock import Clock
+from moonlit.db.engine import Begin, retried_once
+from moonlit.people.errors import PeopleContended, TimeOffOverlaps
+from moonlit.people.hours import gives, stay
+from moonlit.people.provider_store import ProviderStore
+from moonlit.people.rules import hit
+from moonlit.people.work_store import Work
+from moonlit.web.models import Instant, Model
+
+
+class TimeOffWanted(Model):
+    """Time in which a provider gives no visits, [start, end)."""
+
+    start: Instant
+    end: Instant
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> TimeOffWanted:
+        if self.end <= self.start:
+            raise PydanticCustomError("before_start", "The end has to lie after the start")
+        return self
+
+
+class TimeOff(Model):
+    """Time in which a provider gives no visits, [start, end)."""
+
+    id: UUID
+    start: datetime
+    end: datetime
+
+
+class TimeOffList(Model):
+    """A page of a provider's time off, by its start."""
+
+    items: list[TimeOff]
+    next_cursor: str | None
+
+
+class TimeOffAdded(Model):
+    """New time off, without an id where it was only a question, and the visits that it strands."""
+
+    id: UUID | None
+    start: datetime
+    end: datetime
+    dry_run: bool
+    stranded: Stranded
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The practice's days `first` to `last`, each None for any."""
+
+    first: date | None
+    last: date | None
+    zone: ZoneInfo
+
+    def instants(self) -> tuple[datetime | None, datetime | None]:
+        """Return their beginning and their end."""
+        return _midnight(self.first, self.zone), _midnight(self.last and self.last + timedelta(days=1), self.zone)
+
+
+def page(connection: sa.Connection, provider_id: UUID, days: Days, *, limit: int, after: str | None) -> TimeOffList:
+    """Return a page of the provider's time off that lies on the days in part; `after` is the cursor before.
+
+    Raises:
+        NotFound: There is no such provider.
+        RequestValidationError: `after` is no cursor of this list.
+    """
+    ProviderStore(connection).person(provider_id)
+    found = Work(connection).time_off(provider_id, *days.instants(), limit=limit, after=after)
+    items = [_shown(row["id"], row["start"], row["end"], days.zone) for row in found.rows]
+    return TimeOffList(items=items, next_cursor=found.next_cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderTimeOff:
+    """The time off, as staff keep it; instants are shown in `zone`."""
+
+    begin: Begin
+    clock: Clock
+    zone: ZoneInfo
+
+    def add(self, provider_id: UUID, wanted: TimeOffWanted, actor: Actor, *, dry_run: bool) -> TimeOffAdded:
+        """Keep the time free of new visits, and say which stand there; it is off under all ids of the same human.
+
+        What overlaps other time off of the provider is refused, not merged: whoever takes one of two back would
+        otherwise not know what of the other is left.
+
+        Raises:
+            NotFound: There is no such provider.
+            TimeOffOverlaps: There is time off then already.
+            PeopleContended: Others were at the same people, twice in a row.
+        """
+        contended = PeopleContended(f"provider {provider_id}")
+        return retried_once(lambda: self._add(provider_id, wanted, actor, dry_run=dry_run), contended)
+
+    def _add(self, provider_id: UUID, wanted: TimeOffWanted, actor: Actor, *, dry_run: bool) -> TimeOffAdded:
+        now, time_off_id = self.clock.now(), None if dry_run else uuid4()
+        with self.begin() as connection:
+            person = ProviderStore(connection).person(provider_id)
+            lock(connection, [person])  # Whoever books looks at time off when it is their turn.
+            ProviderStore(connection).locked(provider_id)
+            found = self._stranded(connection, provider_id, person, wanted)
+            audit = Audit(connection, actor, now)
+            if time_off_id:
+                Work(connection).add_time_off(time_off_id, provider_id, wanted.start, wanted.end)
+                after = {"providerId": str(provider_id), **_json(wanted.start, wanted.end)}
+                audit.changed("create", "time_off", time_off_id, after=after)
+            if found.items:
+                audit.read("time_off", found.patient_ids(), time_off_id)
+        return TimeOffAdded(
+            id=time_off_id,
+            start=wanted.start.astimezone(self.zone),
+            end=wanted.end.astimezone(self.zone),
+            dry_run=dry_run,
+            stranded=found,
+        )
+
+    def drop(self, provider_id: UUID, time_off_id: UUID, actor: Actor) -> None:
+        """Let the provider work again; what is gone stays gone.
+
+        Raises:
+            NotFound: There is no such provider.
+        """
+        with self.begin() as connection:
+            ProviderStore(connection).person(provider_id)
+            gone = Work(connection).drop_time_off(provider_id, time_off_id)
+            if gone:
+                before = {"providerId": str(provider_id), **_json(*gone)}
+                Audit(connection, actor, self.clock.now()).changed("delete", "time_off", time_off_id, before=before)
+
+    def _stranded(
+        self, connection: sa.Connection, provider_id: UUID, person_id: UUID, wanted: TimeOffWanted
+    ) -> Stranded:
+        ids, work = ProviderStore(connection).same_person(person_id), Work(connection)
+        standing = work.time_off_within([provider_id], wanted.start, wanted.end)
+        if standing:
+            time_off_id = str(standing[0][0])
+            raise TimeOffOverlaps(f"time off {time_off_id}", timeOffId=time_off_id)
+        coming = future_visits(connection, self.clock.now(), provider_ids=ids)
+        theirs = [each for each in coming if gives(each, ids) and each.start < wanted.end and wanted.start < each.end]
+        if not theirs:
+            return stranded([])
+        first, last = min(each.start for each in theirs), max(each.end for each in theirs)
+        others = [span(start, end) for _, start, end in work.time_off_within(ids, first, last)]
+        found = hit(span(wanted.start, wanted.end), others, [stay(each) for each in theirs])
+        return stranded(each.stranded("time_off") for each in theirs if each.id in found)
+
+
+def _midnight(day: date | None, zone: ZoneInfo) -> datetime | None:
+    return None if day is None else datetime.combine(day, time(), zone)
+
+
+def _shown(time_off_id: UUID, start: datetime, end: datetime, zone: ZoneInfo) -> TimeOff:
+    return TimeOff(id=time_off_id, start=start.astimezone(zone), end=end.astimezone(zone))
+
+
+def span(start: datetime, end: datetime) -> tuple[int, int]:
+    """Return a stretch of time as the rules know it."""
+    # A visit's time is in whole seconds: what the rule compares must not lose the rest of one.
+    return int(start.timestamp()), -int(-end.timestamp() // 1)
+
+
+def _json(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start": start.isoformat(), "end": end.isoformat()}
