@@ -22,6 +22,7 @@ from local.demo.demo import Demo, Step
 from local.demo.ehr import Ehr
 from local.demo.nights import first_night, second_night
 from local.demo.partners import refresh_all, see_roster
+from local.demo.provisioning import backfill, new_payer
 from local.demo.report import Report
 from local.demo.site import Site
 from local.demo.trouble import lose_answer, lose_race
@@ -35,7 +36,9 @@ STORY: tuple[tuple[str, Callable[[Demo], Step]], ...] = (
     ("Load the clinic as it was found", loaded),
     ("Which payers are taken", accepted),
     ("The first night", first_night),
+    ("Make payers bookable", backfill),
     ("Find slots", find_slots),
+    ("A new payer", new_payer),
     ("Book, and look into the EHR", book),
     ("Lose a race on purpose", lose_race),
     ("The EHR fails on purpose", lose_answer),

@@ -20,12 +20,12 @@ _KINDS = ("create_instance", "create_mapping", "repair_mapping", "retire_duplica
 def backfill(demo: Demo) -> Step:
     """Show what it takes to make the payers bookable, hold it against the clinic file, and do it."""
     admin = _admin(demo)
-    before = demo.site.export()
+    before = _rows(demo)
     dry = demo.site.invoke("backfill", {"mode": "dryRun", "requestedBy": admin["email"]})
     zone = ZoneInfo(demo.options.clinic["practice"]["timezone"])
     expected = _expected(demo.options.clinic, demo.site.now().astimezone(zone).date())
     hold("the dry run follows from the clinic file", expected=expected, seen=_told(dry))
-    hold("a dry run changes nothing", expected=True, seen=demo.site.export() == before)
+    hold("a dry run changes nothing", expected=True, seen=_rows(demo) == before)
     yield "backfill, invoked by boto3 with the strategy hybrid; the dry run says:"
     yield from (f"  {line}" for line in columns((expected[kind], kind.replace("_", " ")) for kind in _KINDS))
     applied = demo.site.invoke("backfill", {"mode": "apply", "requestedBy": admin["email"]})
@@ -74,6 +74,10 @@ def _as_admin(demo: Demo, method: str, path: str, body: Any = None, *, status: i
 
 def _admin(demo: Demo) -> Json:
     return given(next((one for one in demo.options.clinic["staff_users"] if one["role"] == "admin"), None), "admin")
+
+
+def _rows(demo: Demo) -> Json:
+    return {table: rows for table, rows in demo.site.export().items() if table != "as_of"}
 
 
 def _services(demo: Demo, payer_id: str) -> list[Json]:
