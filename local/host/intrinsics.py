@@ -29,8 +29,8 @@ class TemplateError(ValueError):
     """The template says something that this host cannot make sense of."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads `!Ref x` as `{"Ref": x}` and `!Sub x` as `{"Fn::Sub": x}`."""
+class _Loader(yaml.CSafeLoader):
+    """Reads `!Ref x` as `{"Ref": x}` and `!Sub x` as `{"Fn::Sub": x}`; libyaml reads ten times as fast as Python."""
 
 
 def _tagged(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
