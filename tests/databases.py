@@ -88,7 +88,7 @@ class Databases:
 
     @contextmanager
     def _session(self, name: str) -> Iterator[sa.Connection]:
-        engine = sa.create_engine(self.server.url(name), poolclass=sa.NullPool)
+        engine = sa.create_engine(self.server.url(name), poolclass=sa.NullPool, connect_args={"ssl_context": False})
         with engine.begin() as connection:
             yield connection
 

@@ -147,7 +147,7 @@ def forget() -> None:
 
 def partner_login(database_url: str) -> str:
     """Let the login of partners sign in, and return its URL of the same database."""
-    engine = sa.create_engine(database_url)
+    engine = connect(database_url)
     with engine.begin() as connection:
         connection.exec_driver_sql("alter role moonlit_partner login password 'for-tests-only'")
     engine.dispose()
