@@ -46,7 +46,7 @@ def connect(url: str, *, tls: bool = False) -> sa.Engine:
 
 
 def _encryption(url: str, *, tls: bool) -> dict[str, Any]:
-    """Return what pg8000 is told of TLS: on this machine itself nobody asks for it, since that takes 20 ms to prepare."""
+    """Return what pg8000 is told of TLS. On this machine itself nobody asks for it: that takes 20 ms to prepare."""
     if tls:
         return {"ssl_context": ssl.create_default_context()}
     return {"ssl_context": False} if sa.make_url(url).host in _LOOPBACK else {}
