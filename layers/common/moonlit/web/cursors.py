@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import TypeAdapter
 
 from moonlit.web.models import Instant
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 type Place = tuple[datetime, UUID]
 
@@ -36,5 +38,8 @@ def read(cursor: str) -> Place:
 
 def refused() -> RequestValidationError:
     """Return what to raise for a cursor that is none of ours."""
+    # Slow to import: functions without HTTP use lists, and read no cursor.
+    from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+
     bad: list[Any] = [{"loc": ("query", "cursor"), "type": "cursor"}]
     return RequestValidationError(bad)

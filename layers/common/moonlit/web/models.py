@@ -34,6 +34,7 @@ class Model(BaseModel):
         extra="forbid",
         hide_input_in_errors=True,
         str_strip_whitespace=True,
+        defer_build=True,  # One request uses few of a function's models: each is built when it is first used.
     )
 
 
