@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from local.aws import client
 from local.running import running_stack
+from moonlit.db.engine import connect
 from tests.fixtures_booking import INES, PAYER, SERVICE_ID, make_clinic
 from tests.fixtures_intakeq import make_account
 
@@ -97,7 +98,7 @@ class Site:
 
     @contextmanager
     def database(self) -> Iterator[sa.Connection]:
-        engine = sa.create_engine(self.stack["databaseUrl"])
+        engine = connect(self.stack["databaseUrl"])
         with engine.begin() as connection:
             yield connection
         engine.dispose()
