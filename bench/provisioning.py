@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.findings import Finding
 from bench.instance import handle
+from bench.probing import probe
 from bench.sizes import Sizes
 from bench.timing import stopwatch
 from moonlit import wiring
@@ -51,7 +52,7 @@ def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
         statements = _ADD.format(admin=_ADMIN, payers=sizes.payers, services=sizes.payer_services)
         for statement in filter(str.strip, statements.split(";")):
             connection.exec_driver_sql(statement)
-    equal = rig.copy(practice)
+    equal, large = rig.copy(practice), rig.copy(practice)
     with rig.function("backfill", practice) as instance:
         dry = instance.call(taken, "dryRun")
         applied = instance.call(taken, "apply")
@@ -59,14 +60,12 @@ def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
         rows = str(connection.exec_driver_sql(_MADE).scalar_one())
     with rig.function("backfill", equal) as instance:
         bare = instance.call(inserted, rows)
+    probed = probe("call", "backfill", rig.environment("backfill", large), _event("apply"))
     made = len(json.loads(rows))
     note = f"{made * 3:,} actions"
-    yield Finding(
-        what="backfill's dry run, beside the bare inserts", n=sizes.payers, ours=dry, reference=bare, note=note
-    )
-    yield Finding(
-        what="backfill applied, beside the bare inserts", n=sizes.payers, ours=applied, reference=bare, note=note
-    )
+    for what, took in (("backfill's dry run", dry), ("backfill applied", applied)):
+        yield Finding(what=f"{what}, beside the bare inserts", n=sizes.payers, ours=took, reference=bare, note=note)
+    yield Finding(what="backfill: memory after it", n=1, ours=probed.megabytes, unit="MB", bar=256)
 
 
 def taken(mode: str) -> float:
@@ -75,9 +74,13 @@ def taken(mode: str) -> float:
 
 
 def _expect(mode: str) -> None:
-    answer: Any = handle({"mode": mode, "strategy": "all", "requestedBy": _ADMIN})
+    answer: Any = handle(_event(mode))
     if answer["actionsFailed"] or answer["payersLeft"]:
         raise RuntimeError(f"backfill left something undone: {answer['state']}")
+
+
+def _event(mode: str) -> dict[str, str]:
+    return {"mode": mode, "strategy": "all", "requestedBy": _ADMIN}
 
 
 def inserted(rows: str) -> float:
