@@ -46,6 +46,21 @@ def test_routes_beside_a_function_have_no_sql(path: Path) -> None:
     assert not {module for module in modules if module.startswith(("sqlalchemy", "moonlit.db", "moonlit.settings"))}
 
 
+# Each opens a transaction of its own, and a process has one connection.
+OPENERS = {"wiring.begin", "wiring.practice_zone", "wiring.ehr_of", "partners.begin", "partners.zone", "auth.require"}
+
+
+@pytest.mark.parametrize("path", THIN, ids=name_of)
+def test_no_transaction_is_opened_within_another(path: Path) -> None:
+    opened = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.With) and any(".begin()()" in ast.unparse(item.context_expr) for item in node.items)
+    ]
+    within = (call for node in opened for part in node.body for call in ast.walk(part) if isinstance(call, ast.Call))
+    assert not {ast.unparse(call.func) for call in within} & OPENERS
+
+
 def test_the_areas_of_the_admin_are_found() -> None:
     assert {"admin.visits", "admin.matching", "admin.runs"} <= set(map(name_of, ROUTES))
 
