@@ -37,7 +37,8 @@ def sync_patient(
         with wiring.begin()() as connection:
             expect_own(connection, patient_id, staff.provider_id)
     done = sync.single_patient().refresh(patient_id, actor, body.window() if body else None)
+    zone = wiring.practice_zone()
     with wiring.begin()() as connection:
-        told = patient_synced(connection, patient_id, done, wiring.practice_zone())
+        told = patient_synced(connection, patient_id, done, zone)
         Audit(connection, actor, done.at).read("patient_sync", [patient_id], patient_id)
     return answer(told)
