@@ -12,9 +12,8 @@ from pydantic import ValidationError
 
 from moonlit import wiring
 from moonlit.booking.outbox import Outbox
-from moonlit.errors import NotFound
 from moonlit.events import EventBus, EventsNotPublished
-from moonlit.provisioning.errors import ProvisioningIncomplete, RequesterUnknown
+from moonlit.provisioning.errors import BackfillRefused, ProvisioningIncomplete
 from moonlit.relay import PAYER_CREATED, relay_at_once
 from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_booking import NEW_PAYER
@@ -173,12 +172,12 @@ def test_nobody_else_makes_payers_bookable(functions: Functions) -> None:
     add_staff(functions, "biller", "b", email="biller@example.org")
     before = everything(functions)
     for address in ("biller@example.org", "nobody@example.org"):
-        with pytest.raises(RequesterUnknown) as refused:
+        with pytest.raises(BackfillRefused) as refused:
             functions.call("backfill", {"mode": "apply", "requestedBy": address})
         assert address not in str(refused.value)
-    with pytest.raises(NotFound):
+    with pytest.raises(BackfillRefused, match="not-found: "):
         functions.call("backfill", {"undo": str(uuid4()), "requestedBy": "admin@example.org"})
-    with pytest.raises(NotFound):
+    with pytest.raises(BackfillRefused, match="not-found: "):
         functions.call("backfill", {"mode": "apply", "payerIds": [str(uuid4())], "requestedBy": "admin@example.org"})
     assert everything(functions) == before
 

@@ -73,7 +73,11 @@ def test_every_change_is_in_the_audit_log_with_its_actor_and_request(found: Foun
     }
     found.undo(run.run_id)
     undone = found.rows("select * from audit_log where action = 'undo'")
-    assert len(undone) == len(run.actions)
+    assert len(undone) == len(run.actions) + 1  # And one for the run itself.
+    runs = found.rows(
+        "select action, after ->> 'strategy' as strategy from audit_log where entity = 'provisioning_run' order by action"
+    )
+    assert [(line["action"], line["strategy"]) for line in runs] == [("apply", "hybrid"), ("undo", None)]
 
 
 def test_of_some_payers_only_those_and_no_orphans(found: Found) -> None:
@@ -161,6 +165,19 @@ def test_a_dry_run_has_nothing_to_undo_and_nobody_undoes_what_is_not_there(found
         found.undo(found.run("dryRun").run_id)
     with pytest.raises(NotFound):
         found.undo(uuid4())
+
+
+def test_a_run_is_not_undone_under_a_later_one_that_touched_the_same(found: Found) -> None:
+    first = found.run("apply")
+    instance_id = next(one.service_instance_id for one in first.actions if one.action == "create_mapping")
+    by_hand = TOUCHES["its mapping was changed"][1]
+    found.execute(by_hand, id=instance_id)
+    found.undo(found.run("apply").run_id)  # What people did stands again, and is mended by the next run.
+    later = found.run("apply")
+    with pytest.raises(RunTouched) as refused:
+        found.undo(first.run_id)
+    assert refused.value.extra["touched"] == [str(instance_id)]
+    found.undo(later.run_id)
 
 
 def test_a_repair_and_the_run_before_it_are_undone_in_turn(found: Found) -> None:

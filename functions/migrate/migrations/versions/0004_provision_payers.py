@@ -14,6 +14,7 @@ def upgrade() -> None:
     op.create_table(
         "provisioning_runs",
         sa.Column("id", sa.UUID(), nullable=False),
+        sa.Column("number", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("mode", sa.Text(), nullable=False),
         sa.Column("strategy", sa.Text(), nullable=False),
         sa.Column("payer_ids", sa.ARRAY(sa.UUID()), nullable=True),
@@ -35,6 +36,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("strategy in ('contracted', 'hybrid', 'all')", name=op.f("ck_provisioning_runs_strategy")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provisioning_runs")),
+        sa.UniqueConstraint("number", name=op.f("uq_provisioning_runs_number")),
     )
     op.create_index("ix_provisioning_runs_started_at", "provisioning_runs", ["started_at", "id"], unique=False)
     op.create_table(

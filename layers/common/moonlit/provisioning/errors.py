@@ -31,8 +31,8 @@ class RunTouched(MoonlitError):
     status, slug, title = HTTPStatus.CONFLICT, "run-touched", "What the run made is in use by now"
 
 
-class RequesterUnknown(LookupError):
-    """A direct call names nobody who may make it."""
+class BackfillRefused(RuntimeError):
+    """A direct call was refused; the text says why, as the problem document of the HTTP API would."""
 
 
 class ProvisioningIncomplete(RuntimeError):

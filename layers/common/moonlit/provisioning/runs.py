@@ -15,7 +15,7 @@ from moonlit.db.tables import payers, provisioning_actions, provisioning_runs
 from moonlit.errors import NotFound
 from moonlit.provisioning.writing import Done
 
-ENTITY = "service_instance"
+ENTITY, RUN = "service_instance", "provisioning_run"  # In the audit log.
 
 
 class ProvisioningRuns:

@@ -12,7 +12,7 @@ from moonlit.audit.store import Actor, Audit, Change
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once, violated_constraint
 from moonlit.provisioning.errors import ProvisioningContended, RunNotApplied, RunTouched
-from moonlit.provisioning.runs import ENTITY, ProvisioningRuns
+from moonlit.provisioning.runs import ENTITY, RUN, ProvisioningRuns
 from moonlit.provisioning.store import Provisionable
 
 _MOST_TOLD = 20
@@ -51,6 +51,7 @@ class Undoing:
                 Change("undo", ENTITY, instance_id, after, before)
                 for instance_id, before, after in connection.execute(_UNDONE, {"run_id": run_id})
             )
+            Audit(connection, actor, now).changed("undo", RUN, run_id, before={"state": run["state"]})
             connection.execute(_RUN_UNDONE, {"run_id": run_id, "now": now, "actor": actor.reference})
 
     def _expect_untouched(self, connection: sa.Connection, run_id: UUID) -> None:
@@ -77,7 +78,11 @@ def _statement(sql: str) -> sa.TextClause:
 
 _TOUCHED = _statement("""
     select a.service_instance_id from a left join service_instances i on i.id = a.service_instance_id
-    where case a.action
+    where exists (
+      select from provisioning_actions later join provisioning_runs r on r.id = later.run_id
+      where later.service_instance_id = a.service_instance_id and later.state = 'done'
+        and r.number > (select number from provisioning_runs where id = :run_id))
+    or case a.action
       when 'create_instance' then
         (i.retired_at is null and i.payer_id = a.payer_id and i.service_id = a.service_id
           and i.location = a.after ->> 'location' and i.pos_code = a.after ->> 'posCode') is not true

@@ -30,7 +30,7 @@ from moonlit.provisioning.rules import (
     plan,
     remove_orphans,
 )
-from moonlit.provisioning.runs import ProvisioningRuns, note
+from moonlit.provisioning.runs import RUN, ProvisioningRuns, note
 from moonlit.provisioning.store import Provisionable
 from moonlit.provisioning.writing import Done, Writer
 
@@ -177,6 +177,9 @@ class Provisioner:
                 payers_total=payers_total,
                 ready_before=run.ready_before,
             )
+            if run.applies:
+                told = {"strategy": run.request.strategy, "payerIds": only and list(map(str, only))}
+                Audit(connection, run.actor, self.clock.now()).changed("apply", RUN, run.id, after=told)
         return payer_ids
 
     def _add(self, run: _Run, work: Callable[[sa.Connection, _Run], _Outcome]) -> None:

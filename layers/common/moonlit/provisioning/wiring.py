@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import UUID
 
 from moonlit import wiring
 from moonlit.access.store import Users
 from moonlit.audit.store import Actor
+from moonlit.errors import MoonlitError
 from moonlit.provisioning import answers
 from moonlit.provisioning.answers import RunShown
-from moonlit.provisioning.errors import RequesterUnknown
+from moonlit.provisioning.errors import BackfillRefused
 from moonlit.provisioning.request import BackfillRequest, PayerCreated
 from moonlit.provisioning.undoing import Undoing
 from moonlit.provisioning.use_cases import Provisioner
@@ -41,20 +43,31 @@ def backfill(request: BackfillRequest) -> dict[str, Any]:
     """Do what a direct call asks for and return the run, ready for JSON.
 
     Raises:
-        RequesterUnknown: Nobody who may do this has the address.
-        NotFound: There is no such run or payer; so do the errors of running and undoing.
+        BackfillRefused: Nobody who may do this has the address, there is no such run or payer, or a rule says no.
     """
     with wiring.begin()() as connection:
         admin = Users(connection).admin_at(request.requested_by)
     if admin is None:
-        raise RequesterUnknown("requestedBy has to be the address of an admin")
-    actor = Actor("staff", admin)
+        raise BackfillRefused("requestedBy has to be the address of an admin")
+    try:
+        run_id = _done(request, Actor("staff", admin))
+    except MoonlitError as error:
+        raise BackfillRefused(" ".join(filter(None, _told(error)))) from None
+    return shown(run_id).model_dump(mode="json", by_alias=True)
+
+
+def _done(request: BackfillRequest, actor: Actor) -> UUID:
     match request.wish():
         case UUID() as run_id:
             undoing().undo(run_id, actor)
+            return run_id
         case run:
-            run_id = provisioner().run(run, actor)
-    return shown(run_id).model_dump(mode="json", by_alias=True)
+            return provisioner().run(run, actor)
+
+
+def _told(error: MoonlitError) -> tuple[str, str, str]:
+    """Return what a caller who gets no problem document is told: what it is, about which ids."""
+    return f"{error.slug}: {error.title}.", error.detail, json.dumps(error.extra) if error.extra else ""
 
 
 def provision_new(event: PayerCreated) -> dict[str, Any]:

@@ -11,6 +11,8 @@ provisioning_runs = sa.Table(
     "provisioning_runs",
     metadata,
     key(),
+    # In which order runs began: of two that touched the same, the later one has to be undone first.
+    sa.Column("number", sa.BigInteger, sa.Identity(always=True), nullable=False, unique=True),
     text("mode"),
     text("strategy"),
     # Null: all payers, and the orphans that belong to none.
