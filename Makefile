@@ -40,7 +40,7 @@ demo: $(INSTALLED)  ## Tell the main job on a stack of its own, with proof; NOW,
 	@exec $(PYTHON) -m local.demo
 
 invoke: $(INSTALLED)  ## Call a function of the running stack: make invoke FUNCTION=sync_cron PAYLOAD='{}'
-	@exec $(PYTHON) -m local.invoke
+	@PAYLOAD='$(subst ','\'',$(value PAYLOAD))' exec $(PYTHON) -m local.invoke
 
 test: $(INSTALLED)  ## Run every test; ARGS goes to pytest, such as ARGS="tests/unit -k slots".
 	@exec $(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)

@@ -39,6 +39,7 @@ insert into service_instance_integrations (id, service_instance_id, system, exte
 select gen_random_uuid(), r.id, s, r.service_id::text
 from jsonb_to_recordset(%s) as r (id uuid, service_id uuid), unnest(array['intakeq', 'athena']) s
 """
+_LATEST = "select id from provisioning_runs where mode = 'apply' order by number desc limit 1"
 _MADE = """
 select jsonb_agg(jsonb_build_object('id', id, 'service_id', service_id, 'payer_id', payer_id))::text
 from service_instances where location = 'Bench'
@@ -46,7 +47,7 @@ from service_instances where location = 'Bench'
 
 
 def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
-    """Measure a dry run and the real one, then insert what it made into an equal database."""
+    """Measure a dry run, the real one and taking it back; then insert what it made into an equal database."""
     practice = rig.copy(rig.practice())
     with rig.owner(practice) as engine, engine.begin() as connection:
         statements = _ADD.format(admin=_ADMIN, payers=sizes.payers, services=sizes.payer_services)
@@ -58,12 +59,14 @@ def measure(rig: Rig, sizes: Sizes) -> Iterator[Finding]:
         applied = instance.call(taken, "apply")
     with rig.owner(practice) as engine, engine.begin() as connection:
         rows = str(connection.exec_driver_sql(_MADE).scalar_one())
+    with rig.function("backfill", practice) as instance:
+        undone = instance.call(undo)
     with rig.function("backfill", equal) as instance:
         bare = instance.call(inserted, rows)
     probed = probe("call", "backfill", rig.environment("backfill", large), _event("apply"))
     made = len(json.loads(rows))
     note = f"{made * 3:,} actions"
-    for what, took in (("backfill's dry run", dry), ("backfill applied", applied)):
+    for what, took in (("backfill's dry run", dry), ("backfill applied", applied), ("backfill undone", undone)):
         yield Finding(what=f"{what}, beside the bare inserts", n=sizes.payers, ours=took, reference=bare, note=note)
     yield Finding(what="backfill: memory after it", n=1, ours=probed.megabytes, unit="MB", bar=256)
 
@@ -81,6 +84,13 @@ def _expect(mode: str) -> None:
 
 def _event(mode: str) -> dict[str, str]:
     return {"mode": mode, "strategy": "all", "requestedBy": _ADMIN}
+
+
+def undo() -> float:
+    """Return the milliseconds that it takes to take the latest run back."""
+    with wiring.begin()() as connection:
+        run_id = connection.exec_driver_sql(_LATEST).scalar_one()
+    return stopwatch(lambda: handle({"undo": str(run_id), "requestedBy": _ADMIN}))
 
 
 def inserted(rows: str) -> float:

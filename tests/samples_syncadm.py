@@ -56,7 +56,7 @@ def table(_: Functions, answer: Any) -> None:
 
 def trends(_: Functions, answer: Any) -> None:
     weeks = _body(answer)["items"]
-    assert [(week["from"], week["to"], week["runs"]["completed"]) for week in weeks] == [
+    assert [(week["from"], week["to"], week["logs"]["completed"]) for week in weeks] == [
         ("2027-03-01", "2027-03-07", 0), ("2027-03-08", "2027-03-10", 1),
     ]  # fmt: skip
 

@@ -216,13 +216,13 @@ def test_trends_sum_up_each_day_of_the_practice_and_show_empty_ones(functions: F
     assert [day["from"] for day in days["items"]] == [f"2027-03-{day:02}" for day in (7, 8, 9, 10)]
     assert sunday == wednesday | {"from": "2027-03-07", "to": "2027-03-07"} == {
         "from": "2027-03-07", "to": "2027-03-07",
-        "runs": {"inProgress": 0, "completed": 0, "partial": 0, "failed": 0},
+        "logs": {"inProgress": 0, "completed": 0, "partial": 0, "failed": 0},
         "counts": {"new": 0, "updated": 0, "unchanged": 0, "errors": 0},
         "averageDurationMs": None, "p95DurationMs": None, "requestsUsed": 0, "errorRate": 0,
     }  # fmt: skip
     assert monday["counts"] == {"new": 1, "updated": 2, "unchanged": 4, "errors": 1}
     assert (monday["errorRate"], monday["requestsUsed"], monday["averageDurationMs"]) == (0.125, 3, 1000)
-    assert tuesday["runs"] == {"inProgress": 1, "completed": 0, "partial": 1, "failed": 1}
+    assert tuesday["logs"] == {"inProgress": 1, "completed": 0, "partial": 1, "failed": 1}
     assert (tuesday["averageDurationMs"], tuesday["p95DurationMs"], tuesday["errorRate"]) == (4001, 6700, 1)
 
     weeks = said(functions, TRENDS, **{"from": "2027-03-07", "to": "2027-03-10", "groupBy": "week"})["items"]
@@ -230,10 +230,10 @@ def test_trends_sum_up_each_day_of_the_practice_and_show_empty_ones(functions: F
         ("2027-03-07", "2027-03-07"),
         ("2027-03-08", "2027-03-10"),
     ]
-    assert [sum(week["runs"].values()) for week in weeks] == [0, 4]
+    assert [sum(week["logs"].values()) for week in weeks] == [0, 4]
     house = said(functions, TRENDS, organizationId=str(OPEN_HOUSE))["items"]
     assert (len(house), house[-1]["to"], house[0]["from"]) == (30, "2027-03-10", "2027-02-09")
-    assert [(day["from"], day["requestsUsed"]) for day in house if day["runs"]["partial"]] == [("2027-03-09", 1)]
+    assert [(day["from"], day["requestsUsed"]) for day in house if day["logs"]["partial"]] == [("2027-03-09", 1)]
 
 
 def test_a_day_without_an_hour_and_one_with_an_hour_more_count_whole(functions: Functions, admin: UUID) -> None:
@@ -245,8 +245,8 @@ def test_a_day_without_an_hour_and_one_with_an_hour_more_count_whole(functions: 
     )
     for first, last, day in (("2027-03-13", "2027-03-15", "03-14"), ("2027-11-06", "2027-11-08", "11-07")):
         found = said(functions, TRENDS, **{"from": first, "to": last})["items"]
-        assert [(each["from"][5:], each["runs"]["completed"]) for each in found][1] == (day, 2)
-        assert [each["runs"]["completed"] for each in found] == [1, 2, 1]
+        assert [(each["from"][5:], each["logs"]["completed"]) for each in found][1] == (day, 2)
+        assert [each["logs"]["completed"] for each in found] == [1, 2, 1]
 
 
 def test_trends_are_of_a_year_at_most(functions: Functions, admin: UUID) -> None:

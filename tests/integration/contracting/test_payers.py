@@ -145,10 +145,10 @@ def test_a_list_that_is_sent_is_the_whole_new_list_and_one_that_is_left_out_stay
     assert kept_.said["supervision"] == [lent]
     assert read(functions).headers["etag"] == kept_.headers["etag"]
     noted = {(row["entity"], row["action"]): row for row in changes_of(functions)}
-    assert noted.keys() == {("payer", "change"), ("contract", "change"), ("contract", "create"), ("contract", "remove")}
+    assert noted.keys() == {("payer", "update"), ("contract", "update"), ("contract", "create"), ("contract", "remove")}
     assert all((row["actor_id"], row["request_id"]) == (admin, "request") for row in noted.values())
-    assert noted["payer", "change"]["before"]["name"] == "Cedar Health"
-    assert noted["contract", "change"]["after"] == told["contract", "updated"]["after"]
+    assert noted["payer", "update"]["before"]["name"] == "Cedar Health"
+    assert noted["contract", "update"]["after"] == told["contract", "updated"]["after"]
     emptied = change(functions, name="Cedar Health of Utah", contracts=[], supervision=[])
     assert (emptied.said["contracts"], emptied.said["supervision"]) == ([], [])
     assert emptied.said["acceptance"]["status"] == "lead"

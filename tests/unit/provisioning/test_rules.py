@@ -137,7 +137,31 @@ def test_whom_a_strategy_means(status: str | None, *, contracted: bool, strategi
 
 def test_a_payer_whom_the_strategy_does_not_mean_only_loses_duplicates() -> None:
     twins = instance(20, references=1), instance(21, retired=DUPLICATE_ON_IMPORT)
-    assert [step.action for step in planned(candidate(*twins, status="rejected"))] == [Action.RETIRE_DUPLICATE]
+    unmeant = candidate(*twins, status=None, contracted=False)
+    assert [step.action for step in planned(unmeant)] == [Action.RETIRE_DUPLICATE]
+
+
+@pytest.mark.parametrize("strategy", [Strategy.CONTRACTED, Strategy.HYBRID])
+def test_a_payer_that_is_barred_is_left_alone(strategy: Strategy) -> None:
+    twins = instance(20, references=1, intakeq="wrong"), instance(21, retired=DUPLICATE_ON_IMPORT)
+    assert planned(candidate(*twins, status="rejected"), strategy) == []
+
+
+def test_what_an_ehr_knows_a_twin_by_is_not_lost_with_it() -> None:
+    twins = instance(20, intakeq="i-1", references=9), instance(21, retired=DUPLICATE_ON_IMPORT, athena="a-7")
+    merged, carried = planned(candidate(*twins, status=None, contracted=False))
+    assert merged.merged_into == carried.instance_id == UUID(int=20)
+    assert (carried.action, carried.after) == (Action.CREATE_MAPPING, {"system": "athena", "externalId": "a-7"})
+    desired = [step for step in planned(candidate(*twins)) if (step.after or {}).get("system") == "athena"]
+    assert [(step.action, (step.after or {})["externalId"]) for step in desired] == [(Action.CREATE_MAPPING, "a-1")]
+
+
+def test_an_id_that_went_to_another_offer_is_passed_over() -> None:
+    made = planned(candidate())[0]
+    moved = Instance(made.instance_id, Offer(SHORT, "Telehealth", "99"), None, 0, {})
+    again = planned(candidate(moved))[0]
+    assert (again.action, again.service_id) == (Action.CREATE_INSTANCE, INTAKE)
+    assert again.instance_id != made.instance_id
 
 
 def test_orphans_go_unless_somebody_refers_to_them() -> None:

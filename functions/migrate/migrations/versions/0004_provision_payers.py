@@ -62,7 +62,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["provisioning_runs.id"], name=op.f("fk_provisioning_actions_run_id")),
         sa.PrimaryKeyConstraint("run_id", "position", name=op.f("pk_provisioning_actions")),
     )
-    op.create_index("ix_provisioning_actions_instance", "provisioning_actions", ["service_instance_id"], unique=False)
+    op.create_index(
+        "ix_provisioning_actions_instance", "provisioning_actions", ["service_instance_id", "run_id"], unique=False
+    )
     op.create_index("ix_audit_log_actor_id", "audit_log", ["actor_id", "at", "id"], unique=False)
     op.create_index(
         "ix_audit_log_system", "audit_log", ["at", "id"], unique=False, postgresql_where=sa.text("actor_id is null")

@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from moonlit import wiring
 from moonlit.catalog import duplicates
 from moonlit.catalog.duplicates import DuplicateList
-from moonlit.catalog.merging import MergeWanted, Merging, ServicesMerged
+from moonlit.catalog.merging import MergeAnswer, MergeWanted, Merging
 from moonlit.web import auth
 from moonlit.web.http_api import answer, new_router
 from moonlit.web.models import DryRun
@@ -35,7 +35,7 @@ def service_duplicates() -> Response[str]:
 
 @router.post(
     "/admin/services/<service_id>/merge",
-    responses=responses(401, 403, 404, 409, success={200: ServicesMerged}),
+    responses=responses(401, 403, 404, 409, success={200: MergeAnswer}),
     security=auth.SIGNED_IN,
     tags=["Admin"],
 )
@@ -47,4 +47,5 @@ def merge_service(
     """Move everything of a service to another one and let it be out of use; a dry run says what would move."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     actor = auth.actor(staff, router.current_event)
-    return answer(Merging(wiring.begin(), wiring.clock()).merge(service_id, body.into, actor, dry_run=dry_run))
+    merged = Merging(wiring.begin(), wiring.clock()).merge(service_id, body.into, actor, dry_run=dry_run)
+    return answer(merged.told(dry_run=dry_run))

@@ -71,6 +71,10 @@ class ServicesMerged(Model):
     instances_retired: list[TwinRetired]
     default_services: int
 
+    def told(self, *, dry_run: bool) -> MergeAnswer:
+        """Return it as an answer, with whether it is so or would be."""
+        return MergeAnswer(**self.model_dump(by_alias=False), dry_run=dry_run)
+
     def is_empty(self) -> bool:
         """Tell whether nothing was there to be moved."""
         moved = (self.appointments, self.holds, self.instances_moved, self.instances_retired, self.default_services)
@@ -87,6 +91,12 @@ class ServicesMerged(Model):
             instances_retired=[*self.instances_retired, *later.instances_retired],
             default_services=self.default_services + later.default_services,
         )
+
+
+class MergeAnswer(ServicesMerged):
+    """What was moved, or with a dry run would be."""
+
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def overview(connection: sa.Connection, now: datetime) -> BookabilityOverview:
     today = Availability(connection).today(now)
     contracts, ready = Payers(connection).contracts(), readiness(connection)
     items = [
-        _item(payer, contracts.get(payer.id, []), ready.get(payer.id, NOT_READY), today)
+        standing(payer, contracts.get(payer.id, []), ready.get(payer.id, NOT_READY), today)
         for payer in Payers(connection).everyone()
     ]
     return BookabilityOverview(
@@ -56,7 +56,8 @@ def overview(connection: sa.Connection, now: datetime) -> BookabilityOverview:
     )
 
 
-def _item(payer: Payer, contracts: Sequence[Contract], intake: IntakeReadiness, today: date) -> PayerBookability:
+def standing(payer: Payer, contracts: Sequence[Contract], intake: IntakeReadiness, today: date) -> PayerBookability:
+    """Return a payer's line; `contracts` are those that count, of active providers."""
     is_taken = accepted(payer, contracts, today).status is not Acceptance.LEAD
     return PayerBookability(
         payer_id=payer.id,

@@ -47,7 +47,7 @@ from moonlit.payers.rules import Payer
 from moonlit.relay import PAYER_CREATED
 from moonlit.web.etags import expect
 
-_ACTIONS = {"created": "create", "updated": "change", "removed": "remove"}
+_ACTIONS = {"created": "create", "updated": "update", "removed": "remove"}
 
 
 @dataclass(frozen=True, slots=True)

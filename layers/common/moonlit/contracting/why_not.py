@@ -17,9 +17,12 @@ from moonlit.availability.answers import AcceptanceAnswer
 from moonlit.availability.slots import local_date
 from moonlit.availability.store import Availability, Facts
 from moonlit.availability.widget import LOOK_AHEAD
+from moonlit.contracting.overview import Missing as PayerMissing
+from moonlit.contracting.overview import standing
 from moonlit.contracting.services import OfferedService, services_of
 from moonlit.errors import NotFound
 from moonlit.payers.rules import Eligible, Excluded, Payer, Standing, Via, Wish, standings
+from moonlit.payers.store import Payers
 from moonlit.provisioning.readiness import NOT_READY, readiness
 from moonlit.web.models import Model
 
@@ -69,6 +72,8 @@ class WhyNot(Model):
     visit_date: date | None
     acceptance: AcceptanceAnswer
     service_ready: bool
+    bookable: bool
+    missing: list[PayerMissing]
     services: list[ServiceShown]
 
 
@@ -97,13 +102,17 @@ def answer(connection: sa.Connection, asked: Question, now: datetime) -> WhyNot:
     if asked.service_id and not services:
         raise NotFound("no such service")
     status, begins = of_payer.roster(payer).acceptance(today)
+    intake, contracts = readiness(connection, [payer.id]), Payers(connection).contracts([payer.id])
+    payer_standing = standing(payer, contracts.get(payer.id, []), intake.get(payer.id, NOT_READY), today)
     return WhyNot(
         payer_id=payer.id,
         name=payer.name.strip(),
         state=asked.state,
         visit_date=asked.visit_date,
         acceptance=AcceptanceAnswer(status=status, from_=begins),
-        service_ready=readiness(connection, [payer.id]).get(payer.id, NOT_READY).is_mapped,
+        service_ready=payer_standing.service_ready,
+        bookable=payer_standing.bookable,
+        missing=payer_standing.missing,
         services=[_service(each, availability.facts(payer.id, each.id, now), payer, asked, today) for each in services],
     )
 

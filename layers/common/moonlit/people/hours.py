@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import Field, StringConstraints
 
 from moonlit.audit.store import Actor, Audit
-from moonlit.availability.hours import Hours
+from moonlit.availability.hours import DAY, Hours
 from moonlit.booking.claims import lock
 from moonlit.booking.stranding import FutureVisit, Stranded, future_visits, stranded
 from moonlit.clock import Clock
@@ -26,6 +26,7 @@ from moonlit.web.etags import etag, expect
 from moonlit.web.models import Day, Modality, Model, ZoneName
 
 MOST_WINDOWS = 200
+LONGEST_NIGHT = 16 * 3600
 WallClockStart = Annotated[str, StringConstraints(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 WallClockEnd = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
 
@@ -45,6 +46,12 @@ class HoursWindow(Model):
     location_id: UUID | None = None
     valid_from: Day | None = None
     valid_to: Day | None = None
+
+    @property
+    def overnight_seconds(self) -> int:
+        """How long it is when it ends on the next day, else 0."""
+        length = _seconds(self.end) - _seconds(self.start)
+        return length + DAY if length <= 0 else 0
 
     def window(self) -> Window:
         """Return it as the rules know it."""
@@ -124,7 +131,7 @@ class ProviderHours:
             provider = providers.locked(provider_id)
             before = _listed(work.hours(provider_id))
             expect(change.if_match, before)
-            _expect_sound(work, change.wanted.items)
+            _expect_sound(work, change.wanted.items, before.items)
             after = HoursList(items=sorted(change.wanted.items, key=_place))
             added, ended = _without(after.items, before.items), _without(before.items, after.items)
             visits = future_visits(connection, now, provider_ids=[provider_id]) if ended else []
@@ -162,8 +169,11 @@ def _left_outside(provider: Provider, visits: Sequence[FutureVisit], before: Hou
     return stranded(visit.stranded("outside_hours") for visit in own if visit.id in outside)
 
 
-def _expect_sound(work: Work, windows: Sequence[HoursWindow]) -> None:
+def _expect_sound(work: Work, windows: Sequence[HoursWindow], before: Sequence[HoursWindow]) -> None:
     for number, window in enumerate(windows):
+        # Start and end mistaken for one another are a night of nearly a day; what stood before may stand.
+        if window not in before and window.overnight_seconds > LONGEST_NIGHT:
+            raise malformed("overnight_too_long", "items", number, "end")
         if window.valid_from and window.valid_to and window.valid_to < window.valid_from:
             raise malformed("before_from", "items", number, "validTo")
     wanted = {window.location_id for window in windows if window.location_id}

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
@@ -76,6 +77,11 @@ class Instance:
         """Tell whether it may be booked, as far as it goes."""
         return self.retired_reason is None
 
+    @property
+    def is_twin(self) -> bool:
+        """Tell whether it is merged with others of its offer: live, or left by the loader to be merged."""
+        return self.is_live or self.retired_reason == DUPLICATE_ON_IMPORT
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -135,19 +141,18 @@ def rank(payer: Payer) -> tuple[bool, str, str]:
 
 
 def plan(candidate: Candidate, defaults: Sequence[DefaultService], strategy: Strategy) -> Iterator[Step]:
-    """Yield what the payer lacks: duplicates are merged whatever the strategy, instances are made where it says so."""
+    """Yield what the payer lacks: its duplicates are merged, and instances are made where the strategy says so.
+
+    Payers that are barred are left alone, unless everybody is meant.
+    """
+    if strategy is not Strategy.ALL and is_barred(candidate.payer):
+        return
     rows: defaultdict[Offer, list[Instance]] = defaultdict(list)
     for instance in candidate.instances:
         rows[instance.offer].append(instance)
-    live: dict[Offer, Instance] = {}
-    for offer, twins in rows.items():
-        kept = _kept(twins)
-        if kept:
-            live[offer] = kept
-            yield from _merge(candidate.payer.id, kept.id, twins)
-    if wanted(candidate, strategy):
-        for default in defaults:
-            yield from _provide(candidate.payer.id, default, live.get(default.offer), rows[default.offer])
+    desired = {default.offer: default.mappings for default in defaults} if wanted(candidate, strategy) else {}
+    for offer in dict.fromkeys([*rows, *desired]):
+        yield from _settle(candidate, offer, rows[offer], desired.get(offer))
 
 
 def remove_orphans(orphans: Iterable[Instance]) -> tuple[list[Step], list[Instance]]:
@@ -178,6 +183,40 @@ def is_ready(instances: Iterable[Instance], intakes: frozenset[UUID], steps: Ite
     return bool(mapped & intakes)
 
 
+def _settle(
+    candidate: Candidate, offer: Offer, known: Sequence[Instance], desired: Mapping[str, str] | None
+) -> Iterator[Step]:
+    """Yield what one offer takes: the instance that stays or is made, twins merged into it, and its mappings.
+
+    `desired` are the mappings that it is to have; None leaves it as it is.
+    """
+    kept, payer_id = _kept(known), candidate.payer.id
+    if kept is None and desired is None:
+        return
+    kept_id = kept.id if kept else _new_id(candidate, offer, len(known))
+    if kept is None:
+        after = {"location": offer.location, "posCode": offer.pos_code}
+        yield Step(Action.CREATE_INSTANCE, payer_id, offer.service_id, kept_id, None, after)
+    twins = sorted((one for one in known if one.is_twin and one.id != kept_id), key=lambda twin: twin.id)
+    yield from (_merged(payer_id, kept_id, twin) for twin in twins)
+    actual = dict(kept.mappings) if kept else {}
+    wished = {} if desired is None else dict(desired)
+    for twin in twins:  # What an EHR knows a twin by is not lost with it, where nothing else stands for it.
+        for system, external_id in twin.mappings.items():
+            if system not in actual:
+                wished.setdefault(system, external_id)
+    for system, external_id in wished.items():
+        if (before := actual.get(system)) != external_id:
+            yield Step(
+                Action.CREATE_MAPPING if before is None else Action.REPAIR_MAPPING,
+                payer_id,
+                offer.service_id,
+                kept_id,
+                None if before is None else {"system": system, "externalId": before},
+                {"system": system, "externalId": external_id},
+            )
+
+
 def _kept(twins: Sequence[Instance]) -> Instance | None:
     """Return the one of the twins that stays: the mapped, then the most referenced, then the one with the lowest id.
 
@@ -185,46 +224,30 @@ def _kept(twins: Sequence[Instance]) -> Instance | None:
     """
     if not any(twin.is_live for twin in twins):
         return None
-    return min(filter(_is_twin, twins), key=lambda twin: (not twin.mappings, -twin.references, twin.id))
+    return min((one for one in twins if one.is_twin), key=lambda twin: (not twin.mappings, -twin.references, twin.id))
 
 
-def _is_twin(instance: Instance) -> bool:
-    return instance.is_live or instance.retired_reason == DUPLICATE_ON_IMPORT
+def _merged(payer_id: UUID, kept_id: UUID, twin: Instance) -> Step:
+    return Step(
+        Action.RETIRE_DUPLICATE,
+        payer_id,
+        twin.offer.service_id,
+        twin.id,
+        before={"retiredReason": twin.retired_reason, "references": twin.references},
+        after={"retiredReason": DUPLICATE_MERGED, "mergedInto": str(kept_id)},
+        merged_into=kept_id,
+        revives=twin.is_live,  # At most one twin is live: if it goes, the one that stays was retired.
+    )
 
 
-def _merge(payer_id: UUID, kept: UUID, twins: Iterable[Instance]) -> Iterator[Step]:
-    for twin in sorted(filter(_is_twin, twins), key=lambda twin: twin.id):
-        if twin.id != kept:
-            before = {"retiredReason": twin.retired_reason, "references": twin.references}
-            after = {"retiredReason": DUPLICATE_MERGED, "mergedInto": str(kept)}
-            revives = twin.is_live  # At most one twin is live: if it goes, the one that stays was retired.
-            yield Step(Action.RETIRE_DUPLICATE, payer_id, twin.offer.service_id, twin.id, before, after, kept, revives)
+def _new_id(candidate: Candidate, offer: Offer, known: int) -> UUID:
+    """Return the id of the instance to make: the same plan twice names the same row, so that two plans make one.
 
-
-def _provide(
-    payer_id: UUID, default: DefaultService, live: Instance | None, known: Sequence[Instance]
-) -> Iterator[Step]:
-    service_id, location, pos_code = default.offer
-    if live is None:
-        # The same plan twice names the same rows, so that two who make it at once make one instance.
-        instance_id = uuid5(_INSTANCES, f"{payer_id} {service_id} {location} {pos_code} {len(known)}")
-        after = {"location": location, "posCode": pos_code}
-        yield Step(Action.CREATE_INSTANCE, payer_id, service_id, instance_id, None, after)
-        yield from _merge(payer_id, instance_id, known)  # What is left of twins, the live one having been retired.
-        actual: Mapping[str, str] = {}
-    else:
-        instance_id, actual = live.id, live.mappings
-    for system, external_id in default.mappings.items():
-        if (before := actual.get(system)) == external_id:
-            continue
-        yield Step(
-            Action.REPAIR_MAPPING if before is not None else Action.CREATE_MAPPING,
-            payer_id,
-            service_id,
-            instance_id,
-            None if before is None else {"system": system, "externalId": before},
-            {"system": system, "externalId": external_id},
-        )
+    Ids that the payer has already are passed over: a service that was merged took some to another offer.
+    """
+    taken = {instance.id for instance in candidate.instances}
+    ids = (uuid5(_INSTANCES, f"{candidate.payer.id} {' '.join(map(str, offer))} {n}") for n in count(known))
+    return next(each for each in ids if each not in taken)
 
 
 def mapping_id(instance_id: UUID, system: str) -> UUID:

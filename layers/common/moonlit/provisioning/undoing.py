@@ -69,87 +69,114 @@ class Undoing:
             raise
 
 
-_DONE = "a as (select * from provisioning_actions where run_id = :run_id and state = 'done')"
+_RUN = sa.bindparam("run_id", type_=sa.UUID)
+_DONE = "(select * from provisioning_actions where run_id = :run_id and state = 'done') a"
+# The visits that twins gave away.
+_MOVED = f"""(
+    select m.id::uuid as appointment_id, a.service_instance_id as from_id, (a.after ->> 'mergedInto')::uuid as into_id
+    from {_DONE} cross join lateral jsonb_array_elements_text(a.kept -> 'appointmentIds') m (id)
+    where a.action = 'retire_duplicate') moved"""
 
-
-def _statement(sql: str) -> sa.TextClause:
-    return sa.text(f"with {_DONE} {sql}").bindparams(sa.bindparam("run_id", type_=sa.UUID))
-
-
-_TOUCHED = _statement("""
-    select a.service_instance_id from a left join service_instances i on i.id = a.service_instance_id
-    where exists (
-      select from provisioning_actions later join provisioning_runs r on r.id = later.run_id
-      where later.service_instance_id = a.service_instance_id and later.state = 'done'
-        and r.number > (select number from provisioning_runs where id = :run_id))
-    or case a.action
-      when 'create_instance' then
-        (i.retired_at is null and i.payer_id = a.payer_id and i.service_id = a.service_id
-          and i.location = a.after ->> 'location' and i.pos_code = a.after ->> 'posCode') is not true
-        or exists (select from appointments v where v.service_instance_id = i.id and not exists (
-            select from a merged where merged.action = 'retire_duplicate'
-              and jsonb_exists(merged.kept -> 'appointmentIds', v.id::text)))
-        or exists (select from service_instance_integrations m where m.service_instance_id = i.id and not exists (
-            select from a made where made.action = 'create_mapping' and made.service_instance_id = i.id
-              and made.after ->> 'system' = m.system))
-      when 'retire_duplicate' then
-        (i.retired_reason = a.after ->> 'retiredReason') is not true
-        or not exists (select from service_instances kept
-                       where kept.id = (a.after ->> 'mergedInto')::uuid and kept.retired_at is null)
-        or exists (select from appointments v where v.service_instance_id = i.id)
-        or exists (select from jsonb_array_elements_text(a.kept -> 'appointmentIds') moved
-                   join appointments v on v.id = moved::uuid
-                   where v.service_instance_id is distinct from (a.after ->> 'mergedInto')::uuid)
-      when 'remove_orphan' then i.id is not null
-      else not exists (select from service_instance_integrations m where m.service_instance_id = i.id
-                       and m.system = a.after ->> 'system' and m.external_id = a.after ->> 'externalId')
-    end
-""")
+# Each part looks from the run's actions along an index: there may be tens of thousands, of which the planner, right
+# after the run, knows nothing.
+_TOUCHED = sa.text(f"""
+    -- A later run did something to the same instance.
+    select a.service_instance_id from {_DONE}
+    join provisioning_actions later on later.service_instance_id = a.service_instance_id and later.state = 'done'
+    join provisioning_runs r on r.id = later.run_id
+    where r.number > (select number from provisioning_runs where id = :run_id)
+    union
+    -- What was made is something else by now.
+    select a.service_instance_id from {_DONE} left join service_instances i on i.id = a.service_instance_id
+    where a.action = 'create_instance' and (i.retired_at is null and i.payer_id = a.payer_id
+      and i.service_id = a.service_id and i.location = a.after ->> 'location'
+      and i.pos_code = a.after ->> 'posCode') is not true
+    union
+    -- A visit refers to what was made.
+    select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id
+    where a.action = 'create_instance' and not exists (select from {_MOVED} where moved.appointment_id = v.id)
+    union
+    -- A visit was booked by what was mapped.
+    select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id
+    where a.action in ('create_mapping', 'repair_mapping')
+      and v.created_at > (select started_at from provisioning_runs where id = :run_id)
+    union
+    -- What was made was mapped by others.
+    select a.service_instance_id from {_DONE}
+    join service_instance_integrations m on m.service_instance_id = a.service_instance_id
+    where a.action = 'create_instance' and not exists (
+      select from provisioning_actions made where made.service_instance_id = m.service_instance_id
+        and made.run_id = :run_id and made.action = 'create_mapping' and made.after ->> 'system' = m.system)
+    union
+    -- A mapping says something else.
+    select a.service_instance_id from {_DONE} left join service_instance_integrations m
+      on m.service_instance_id = a.service_instance_id and m.system = a.after ->> 'system'
+    where a.action in ('create_mapping', 'repair_mapping') and m.external_id is distinct from a.after ->> 'externalId'
+    union
+    -- A twin, or the one it was merged into, is something else by now, or visits have moved on.
+    select a.service_instance_id from {_DONE} left join service_instances i on i.id = a.service_instance_id
+    left join service_instances kept on kept.id = (a.after ->> 'mergedInto')::uuid and kept.retired_at is null
+    where a.action = 'retire_duplicate'
+      and (kept.id is null or i.retired_reason is distinct from a.after ->> 'retiredReason')
+    union
+    select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id
+    where a.action = 'retire_duplicate'
+    union
+    select moved.from_id from {_MOVED} join appointments v on v.id = moved.appointment_id
+    where v.service_instance_id is distinct from moved.into_id
+    union
+    -- What was removed is there again.
+    select a.service_instance_id from {_DONE} join service_instances i on i.id = a.service_instance_id
+    where a.action = 'remove_orphan'
+""").bindparams(_RUN)
 
 _TAKE_BACK = tuple(
-    map(
-        _statement,
-        (
-            """
-    delete from service_instance_integrations m using a
+    sa.text(sql).bindparams(_RUN)
+    for sql in (
+        f"""
+    delete from service_instance_integrations m using {_DONE}
     where a.action = 'create_mapping' and m.service_instance_id = a.service_instance_id
       and m.system = a.after ->> 'system'
-            """,
-            """
-    update service_instance_integrations m set external_id = a.before ->> 'externalId' from a
+        """,
+        f"""
+    update service_instance_integrations m set external_id = a.before ->> 'externalId' from {_DONE}
     where a.action = 'repair_mapping' and m.service_instance_id = a.service_instance_id
       and m.system = a.after ->> 'system'
-            """,
-            # The twin that stayed goes back first where it was retired itself: two may not be live at once.
-            """
+        """,
+        # The twin that stayed goes back first where it was retired itself: two may not be live at once.
+        f"""
     update service_instances i set retired_at = was.retired_at, retired_reason = was.retired_reason
-    from a cross join lateral jsonb_populate_record(null::service_instances, a.kept -> 'kept') was
+    from {_DONE} cross join lateral jsonb_populate_record(null::service_instances, a.kept -> 'kept') was
     where a.action = 'retire_duplicate' and i.id = was.id and was.retired_at is not null
-            """,
-            """
+        """,
+        f"""
     update service_instances i set retired_at = was.retired_at, retired_reason = was.retired_reason
-    from a cross join lateral jsonb_populate_record(null::service_instances, a.kept -> 'duplicate') was
+    from {_DONE} cross join lateral jsonb_populate_record(null::service_instances, a.kept -> 'duplicate') was
     where a.action = 'retire_duplicate' and i.id = was.id
-            """,
-            """
-    update appointments v set service_instance_id = a.service_instance_id
-    from a cross join lateral jsonb_array_elements_text(a.kept -> 'appointmentIds') moved
-    where a.action = 'retire_duplicate' and v.id = moved::uuid
-            """,
-            """
-    delete from service_instances i using a where a.action = 'create_instance' and i.id = a.service_instance_id
-            """,
-            """
-    insert into service_instances select was.* from a
+        """,
+        f"""
+    update appointments v set service_instance_id = moved.from_id from {_MOVED} where v.id = moved.appointment_id
+        """,
+        # Where a visit on its way may have to go back to.
+        f"""
+    update ehr_writes w set move = jsonb_set(w.move, '{{before,service_instance_id}}', to_jsonb(moved.from_id))
+    from {_MOVED} where w.appointment_id = moved.appointment_id
+      and w.move #>> '{{before,service_instance_id}}' = moved.into_id::text
+        """,
+        f"""
+    delete from service_instances i using {_DONE}
+    where a.action = 'create_instance' and i.id = a.service_instance_id
+        """,
+        f"""
+    insert into service_instances select was.* from {_DONE}
     cross join lateral jsonb_populate_record(null::service_instances, a.kept -> 'instance') was
     where a.action = 'remove_orphan'
-            """,
-            """
-    insert into service_instance_integrations select was.* from a
+        """,
+        f"""
+    insert into service_instance_integrations select was.* from {_DONE}
     cross join lateral jsonb_populate_recordset(null::service_instance_integrations, a.kept -> 'mappings') was
     where a.action = 'remove_orphan'
-            """,
-        ),
+        """,
     )
 )
 _UNDONE = sa.text("""
@@ -157,8 +184,8 @@ _UNDONE = sa.text("""
         update provisioning_actions set state = 'undone' where run_id = :run_id and state = 'done'
         returning position, service_instance_id, before, after)
     select service_instance_id, before, after from undone order by position
-""").bindparams(sa.bindparam("run_id", type_=sa.UUID))
+""").bindparams(_RUN)
 _RUN_UNDONE = sa.text("""
     update provisioning_runs set state = 'undone', undone_at = :now, undone_by = :actor,
         finished_at = coalesce(finished_at, :now) where id = :run_id
-""").bindparams(sa.bindparam("run_id", type_=sa.UUID))
+""").bindparams(_RUN)

@@ -178,7 +178,7 @@ class Provisioner:
                 ready_before=run.ready_before,
             )
             if run.applies:
-                told = {"strategy": run.request.strategy, "payerIds": only and list(map(str, only))}
+                told = {"strategy": run.request.strategy, "payerIds": [str(each) for each in only] if only else None}
                 Audit(connection, run.actor, self.clock.now()).changed("apply", RUN, run.id, after=told)
         return payer_ids
 

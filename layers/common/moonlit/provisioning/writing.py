@@ -49,11 +49,10 @@ class Writer:
         done: list[Done] = []
         for action in _ORDER:
             some = [one for one in steps if one.step.action is action]
-            if action is Action.CREATE_MAPPING:
-                lost = {one.step.instance_id for one in done if one.error}  # There is no instance to map.
-                done += [replace(one, error=_OVERTAKEN) for one in some if one.step.instance_id in lost]
-                some = [one for one in some if one.step.instance_id not in lost]
-            done += self._each(action, some)
+            missing = {one.step.instance_id for one in done if one.error and one.step.action is Action.CREATE_INSTANCE}
+            lost = [one for one in some if missing & {one.step.instance_id, one.step.merged_into}]
+            done += [replace(one, error=_OVERTAKEN) for one in lost]  # What they are about could not be made.
+            done += self._each(action, [one for one in some if one not in lost])
         return sorted(done, key=lambda one: one.position)
 
     def _each(self, action: Action, some: Sequence[Done]) -> list[Done]:
@@ -129,14 +128,14 @@ _STATEMENTS: Mapping[Action, sa.TextClause] = {
             join service_instances i on i.id = r.instance_id join service_instances k on k.id = r.into_id),
         remembered as (  -- A visit that is on its way to another time may have to go back to where it was.
             update ehr_writes w set move = jsonb_set(w.move, '{{before,service_instance_id}}', to_jsonb(r.into_id))
-            from r where w.move #>> '{{before,service_instance_id}}' = r.instance_id::text
+            from r join was using (position) where w.move #>> '{{before,service_instance_id}}' = r.instance_id::text
               and w.state in ('waiting', 'sending', 'unknown', 'watching')),
         moved as (
-            update appointments a set service_instance_id = r.into_id from r where a.service_instance_id = r.instance_id
-            returning a.id, r.position),
+            update appointments a set service_instance_id = r.into_id from r join was using (position)
+            where a.service_instance_id = r.instance_id returning a.id, r.position),
         retired as (
             update service_instances i set retired_at = coalesce(i.retired_at, :now), retired_reason = :merged
-            from r where i.id = r.instance_id returning r.position)
+            from r join was using (position) where i.id = r.instance_id returning r.position)
         select position, jsonb_build_object('duplicate', was.duplicate, 'kept', was.kept, 'appointmentIds',
             coalesce((select jsonb_agg(m.id order by m.id) from moved m where m.position = was.position), '[]'))
         from was join retired using (position)

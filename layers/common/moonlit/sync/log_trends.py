@@ -21,8 +21,8 @@ LONGEST_DAYS, USUAL_DAYS = 366, 30
 GroupBy = Literal["day", "week"]
 
 
-class RunCounts(Model):
-    """How many syncs there were, by how they ended."""
+class LogCounts(Model):
+    """How many logs there are, one of a run for each organization and one for everybody else, by how they ended."""
 
     in_progress: int
     completed: int
@@ -39,7 +39,7 @@ class Period(Model):
 
     from_: Annotated[date, Field(alias="from")]  # No name of Python's may be `from`.
     to: date
-    runs: RunCounts
+    logs: LogCounts
     counts: VisitCounts
     average_duration_ms: int | None
     p95_duration_ms: int | None
@@ -100,7 +100,7 @@ def _period(row: dict[str, Any]) -> Period:
     return Period(
         from_=row["first"],
         to=row["last"],
-        runs=RunCounts(**{name: row[name] for name in RunCounts.model_fields}),
+        logs=LogCounts(**{name: row[name] for name in LogCounts.model_fields}),
         counts=VisitCounts(**{name: row[name] for name in VisitCounts.model_fields}),
         average_duration_ms=row["average_duration_ms"],
         p95_duration_ms=row["p95_duration_ms"],

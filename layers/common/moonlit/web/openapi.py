@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -33,6 +34,8 @@ def generate(apis: Iterable[HttpApi]) -> str:
     """Return the document of all the functions, as JSON text with sorted keys."""
     merged = OpenAPIMerge(title=_TITLE, version=moonlit.__version__, openapi_version="3.1.0", on_conflict="error")
     for api in apis:
+        for route in (*api._static_routes, *api._dynamic_routes):  # noqa: SLF001  # Powertools has no other way to them.
+            route.summary = (inspect.getdoc(route.func) or "").partition("\n")[0].rstrip(".")
         schema = api.get_openapi_json_schema(
             title=_TITLE, version=moonlit.__version__, openapi_version="3.1.0", security_schemes=_SCHEMES
         )

@@ -54,5 +54,5 @@ provisioning_actions = sa.Table(
     text("error", nullable=True),
     one_of("action", "create_instance", "create_mapping", "repair_mapping", "retire_duplicate", "remove_orphan"),
     one_of("state", "planned", "done", "failed", "undone"),
-    sa.Index("ix_provisioning_actions_instance", "service_instance_id"),
+    sa.Index("ix_provisioning_actions_instance", "service_instance_id", "run_id"),
 )
