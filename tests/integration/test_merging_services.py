@@ -14,7 +14,8 @@ import pytest
 import sqlalchemy as sa
 
 from moonlit.audit.store import Actor
-from moonlit.catalog.merging import MergeIntoInactive, Merging, ServicesMerged
+from moonlit.catalog.errors import MergeIntoInactive
+from moonlit.catalog.merging import Merging, ServicesMerged
 from moonlit.db import tables as t
 from moonlit.db.engine import beginner, connect
 from moonlit.sync.schedule_sql import DIRECTORY
@@ -168,7 +169,7 @@ def test_everything_of_the_service_moves_at_once(functions: Functions, admin: UU
     before = content(functions)
     would = merged(functions, dry_run="true")
     assert content(functions) == before
-    assert audited(functions, "merged") == []
+    assert audited(functions, "merge") == []
 
     said = merged(functions, dry_run="false")
     assert would == said | {"dryRun": True}
@@ -207,7 +208,7 @@ def test_everything_of_the_service_moves_at_once(functions: Functions, admin: UU
     # What the EHR called either of them stands for one service.
     assert service_of(functions, SERVICE) == service_of(functions, "twice-intakeq") == str(SERVICE_ID)
 
-    (line,) = audited(functions, "merged")
+    (line,) = audited(functions, "merge")
     assert (line["entity"], line["entity_id"], line["actor_id"], line["request_id"]) == (
         "service", str(TWICE), admin, "request",
     )  # fmt: skip
@@ -217,12 +218,12 @@ def test_everything_of_the_service_moves_at_once(functions: Functions, admin: UU
     after = content(functions)
     assert merged(functions) == merged(functions, dry_run="true") == said
     assert content(functions) == after
-    assert len(audited(functions, "merged")) == 1
+    assert len(audited(functions, "merge")) == 1
 
     functions.clock.advance(minutes=1)
     add_visit(functions, 7, ALONE)  # A booking that was under way when the service was merged.
     assert merged(functions, dry_run="true") == merged(functions) == merged(functions) == said | {"appointments": 5}
-    assert [row["after"]["appointments"] for row in audited(functions, "merged")] == [4, 5]
+    assert [row["after"]["appointments"] for row in audited(functions, "merge")] == [4, 5]
 
 
 def test_patients_are_offered_the_one_that_stays(functions: Functions, admin: UUID) -> None:
@@ -280,7 +281,7 @@ def test_nothing_changes_when_a_merge_is_refused(functions: Functions, admin: UU
         assert (status, said["errors"]) == (422, [{"pointer": "/into", "code": code}])
     assert merge(functions, dry_run="yes")[0] == 422
     assert content(functions) == before
-    assert audited(functions, "merged") == []
+    assert audited(functions, "merge") == []
     assert len(audited(functions, "refused")) == 4
 
     # Lengths may differ where no visit could change its own: those that are over, cancelled, or held no more.

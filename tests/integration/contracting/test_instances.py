@@ -13,9 +13,9 @@ import pytest
 from moonlit.audit.store import Actor
 from moonlit.db.engine import beginner, connect
 from moonlit.errors import MoonlitError
-from moonlit.provisioning.instances_answers import InstanceBody
-from moonlit.provisioning.instances_errors import InstanceExists
-from moonlit.provisioning.instances_use_cases import Instances
+from moonlit.provisioning.instances.answers import InstanceBody
+from moonlit.provisioning.instances.errors import InstanceExists
+from moonlit.provisioning.instances.use_cases import Instances
 from tests.fixtures_access import add_partner, add_staff, as_user
 from tests.fixtures_booking import EMIL, INES, INSTANCE, NEW_PAYER, PAYER, SERVICE_ID, TEN
 from tests.fixtures_functions import Functions, functions, sample

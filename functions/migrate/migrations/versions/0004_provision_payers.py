@@ -22,6 +22,8 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("payers_total", sa.Integer(), server_default="0", nullable=False),
         sa.Column("payers_left", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("actions", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("actions_failed", sa.Integer(), server_default="0", nullable=False),
         sa.Column("ready_before", sa.Integer(), server_default="0", nullable=False),
         sa.Column("ready_after", sa.Integer(), server_default="0", nullable=False),
         sa.Column("for_review", postgresql.JSONB(astext_type=sa.Text()), server_default="[]", nullable=False),
@@ -80,6 +82,14 @@ def upgrade() -> None:
     )
     # An id is of one kind of thing: who does not know that expects a twentieth of the lines that there are, and sorts.
     op.execute("create statistics audit_log_things (dependencies) on entity, entity_id from audit_log")
+    op.drop_index("ix_outbox_unsent", table_name="outbox")
+    op.create_index(
+        "ix_outbox_unsent",
+        "outbox",
+        ["kind", "created_at", "id"],
+        unique=False,
+        postgresql_where=sa.text("sent_at is null"),
+    )
     op.create_index("ix_ehr_writes_created_at", "ehr_writes", ["created_at", "id"], unique=False)
     op.drop_index(op.f("ix_leads_created_at"), table_name="leads")
     op.create_index("ix_leads_created_at", "leads", ["created_at", "id"], unique=False)

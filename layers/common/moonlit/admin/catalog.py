@@ -17,7 +17,7 @@ from moonlit.catalog.shelf import Kept, Kind, Shelf
 from moonlit.web import auth
 from moonlit.web.etags import IfMatch, etag
 from moonlit.web.http_api import answer, new_router
-from moonlit.web.models import Cursor, Limit, Model
+from moonlit.web.models import Cursor, Limit, Model, TrueOrFalse
 from moonlit.web.problems import responses
 
 router = new_router()
@@ -41,7 +41,7 @@ def shown(kept: Kept, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
     tags=["Admin"],
 )
 def services(
-    is_active: Annotated[bool | None, Query(alias="isActive")] = None,
+    is_active: Annotated[TrueOrFalse | None, Query(alias="isActive")] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Response[str]:
@@ -150,7 +150,7 @@ def replace_location(
 )
 def rooms(
     location_id: Annotated[UUID | None, Query(alias="locationId")] = None,
-    is_active: Annotated[bool | None, Query(alias="isActive")] = None,
+    is_active: Annotated[TrueOrFalse | None, Query(alias="isActive")] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Response[str]:

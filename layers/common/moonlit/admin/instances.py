@@ -10,8 +10,8 @@ from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 
 from moonlit import wiring
-from moonlit.provisioning import instances_list
-from moonlit.provisioning.instances_answers import (
+from moonlit.provisioning.instances import listing
+from moonlit.provisioning.instances.answers import (
     InstanceBody,
     InstanceList,
     InstanceShown,
@@ -19,17 +19,16 @@ from moonlit.provisioning.instances_answers import (
     RetirementShown,
     SystemName,
 )
-from moonlit.provisioning.instances_list import Filter
-from moonlit.provisioning.instances_use_cases import Instances
+from moonlit.provisioning.instances.listing import Filter
+from moonlit.provisioning.instances.use_cases import Instances
 from moonlit.web import auth
 from moonlit.web.http_api import answer, new_router
-from moonlit.web.models import Cursor, DryRun, Limit
+from moonlit.web.models import Cursor, Limit, TrueOrFalse
 from moonlit.web.problems import responses
 
 router = new_router()
 PayerId = Annotated[UUID, Path()]
 InstanceId = Annotated[UUID, Path()]
-TrueOrFalse = DryRun  # Written as that is, and in no other way.
 
 
 def desk() -> Instances:
@@ -53,7 +52,7 @@ def payer_instances(
     auth.require(wiring.begin(), router.current_event, "admin")
     wanted, zone = Filter(payer_id, retired), wiring.practice_zone()
     with wiring.begin()() as connection:
-        return answer(instances_list.page(connection, wanted, zone, limit=limit, after=cursor))
+        return answer(listing.page(connection, wanted, zone, limit=limit, after=cursor))
 
 
 @router.post(
@@ -87,7 +86,7 @@ def instances(
     wanted = Filter(orphaned=orphaned, duplicated=duplicated, unmapped=unmapped)
     zone = wiring.practice_zone()
     with wiring.begin()() as connection:
-        return answer(instances_list.page(connection, wanted, zone, limit=limit, after=cursor))
+        return answer(listing.page(connection, wanted, zone, limit=limit, after=cursor))
 
 
 @router.delete(
@@ -98,7 +97,7 @@ def instances(
 )
 def retire_instance(
     instance_id: InstanceId,
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002
 ) -> Response[str]:
     """Retire an instance, once more answers the same; with `dryRun`, show which visits could not be moved any more."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")

@@ -14,7 +14,7 @@ from moonlit.catalog.duplicates import DuplicateList
 from moonlit.catalog.merging import MergeAnswer, MergeWanted, Merging
 from moonlit.web import auth
 from moonlit.web.http_api import answer, new_router
-from moonlit.web.models import DryRun
+from moonlit.web.models import TrueOrFalse
 from moonlit.web.problems import responses
 
 router = new_router()
@@ -42,7 +42,7 @@ def service_duplicates() -> Response[str]:
 def merge_service(
     service_id: Annotated[UUID, Path()],
     body: Annotated[MergeWanted, Body()],
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
 ) -> Response[str]:
     """Move everything of a service to another one and let it be out of use; a dry run says what would move."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")

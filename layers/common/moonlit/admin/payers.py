@@ -18,11 +18,20 @@ from moonlit.relay import relay_at_once
 from moonlit.web import auth
 from moonlit.web.etags import IfMatch, etag
 from moonlit.web.http_api import answer, new_router
-from moonlit.web.models import Cursor, DryRun, Limit, Line, State
+from moonlit.web.models import Cursor, Limit, Line, State, TrueOrFalse
 from moonlit.web.problems import responses
 
 router = new_router()
 PayerId = Annotated[UUID, Path()]
+
+
+def desk() -> PayerDesk:
+    """Return where payers are kept."""
+    return PayerDesk(
+        wiring.begin(),
+        wiring.clock(),
+        lambda: relay_at_once(wiring.begin(), wiring.clock(), wiring.publisher()),
+    )
 
 
 @router.get(
@@ -55,8 +64,7 @@ def payers(  # noqa: PLR0917  # Powertools passes them by name.
 def create_payer(body: Annotated[PayerBody, Body()]) -> Response[str]:
     """Store a payer with its contracts and supervision; it is made bookable by itself right after."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
-    made = PayerDesk(wiring.begin(), wiring.clock()).create(body, auth.actor(staff, router.current_event))
-    relay_at_once(wiring.begin(), wiring.clock(), wiring.publisher())
+    made = desk().create(body, auth.actor(staff, router.current_event))
     return answer(made, HTTPStatus.CREATED, ETag=etag(state_of(made)), Location=f"/admin/payers/{made.id}")
 
 
@@ -84,12 +92,10 @@ def change_payer(
     payer_id: PayerId,
     body: Annotated[PayerBody, Body()],
     if_match: Annotated[IfMatch | None, Header(alias="If-Match")] = None,
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002
 ) -> Response[str]:
     """Make a payer, its contracts and its supervision what is sent; with `dryRun`, only say what that would do."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     actor = auth.actor(staff, router.current_event)
-    desk = PayerDesk(wiring.begin(), wiring.clock())
-    changed = desk.change(payer_id, body, actor, if_match=if_match, dry_run=dry_run)
-    relay_at_once(wiring.begin(), wiring.clock(), wiring.publisher())
+    changed = desk().change(payer_id, body, actor, if_match=if_match, dry_run=dry_run)
     return answer(changed, ETag=etag(state_of(changed)))

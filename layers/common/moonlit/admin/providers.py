@@ -22,7 +22,7 @@ from moonlit.sync.practitioners import Practitioners
 from moonlit.web import auth
 from moonlit.web.etags import IfMatch, etag
 from moonlit.web.http_api import answer, new_router
-from moonlit.web.models import Cursor, Day, DryRun, Limit, Line
+from moonlit.web.models import Cursor, Day, Limit, Line, TrueOrFalse
 from moonlit.web.problems import responses
 
 router = new_router()
@@ -37,7 +37,7 @@ ProviderId = Annotated[UUID, Path()]
 )
 def list_providers(
     q: Annotated[Line | None, Query()] = None,
-    active: Annotated[DryRun | None, Query()] = None,
+    active: Annotated[TrueOrFalse | None, Query()] = None,
     limit: Annotated[Limit, Query()] = 50,
     cursor: Annotated[Cursor | None, Query()] = None,
 ) -> Response[str]:
@@ -83,7 +83,7 @@ def show_provider(provider_id: ProviderId) -> Response[str]:
 def change_provider(
     provider_id: ProviderId,
     body: Annotated[ProviderWanted, Body()],
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
     if_match: Annotated[IfMatch | None, Header(alias="If-Match")] = None,
 ) -> Response[str]:
     """Change a provider, and tell the visits to come that are left without ground; a dry run only tells."""
@@ -116,7 +116,7 @@ def show_hours(provider_id: ProviderId) -> Response[str]:
 def replace_hours(
     provider_id: ProviderId,
     body: Annotated[HoursWanted, Body()],
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
     if_match: Annotated[IfMatch | None, Header(alias="If-Match")] = None,
 ) -> Response[str]:
     """Let a provider have these hours and no others, and tell the visits to come that then lie outside of them."""
@@ -157,7 +157,7 @@ def list_time_off(
 def add_time_off(
     provider_id: ProviderId,
     body: Annotated[TimeOffWanted, Body()],
-    dry_run: Annotated[DryRun, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
 ) -> Response[str]:
     """Give a provider time off, and tell the visits to come on which it falls; a dry run, answered 200, only tells."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")

@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import AwareDatetime, Field
 
 from moonlit.payers.rules import Acceptance, Excluded, Via
+from moonlit.web.malformed import in_query
 from moonlit.web.models import Day, Flag, Language, Modality, Model, State
 
 LONGEST_RANGE = timedelta(days=31)
@@ -140,6 +140,6 @@ def check_days(first: date, last: date) -> None:
         RequestValidationError: Answered as 422 with a pointer to the parameter.
     """
     if last < first:
-        raise RequestValidationError([{"loc": ("query", "to"), "type": "before_from"}])
+        raise in_query("before_from", "to")
     if last - first >= LONGEST_RANGE:
-        raise RequestValidationError([{"loc": ("query", "to"), "type": "range_too_long"}])
+        raise in_query("range_too_long", "to")

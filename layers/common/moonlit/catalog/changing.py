@@ -8,8 +8,7 @@ import sqlalchemy as sa
 
 from moonlit.catalog.errors import CatalogContended
 from moonlit.db.engine import Begin, retried_once
-
-_LOCK = sa.text("select pg_advisory_xact_lock(hashtextextended('catalog', 0))")
+from moonlit.db.turns import take_turn
 
 
 def one_at_a_time[Result](begin: Begin, change: Callable[[sa.Connection], Result]) -> Result:
@@ -21,7 +20,7 @@ def one_at_a_time[Result](begin: Begin, change: Callable[[sa.Connection], Result
 
     def alone() -> Result:
         with begin() as connection:
-            connection.execute(_LOCK)
+            take_turn(connection, "catalog")
             return change(connection)
 
     return retried_once(alone, CatalogContended("try it again"))

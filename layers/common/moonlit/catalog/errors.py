@@ -41,3 +41,27 @@ class RoomInUse(CatalogRefused):
     """Visits or holds are to be in the room, and would be elsewhere without anybody having said so."""
 
     slug, title = "room-in-use", "The room is taken in the time to come"
+
+
+class MergeIntoItself(MoonlitError):
+    """A service cannot be merged into itself."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "merge-into-itself", "These are one and the same service"
+
+
+class MergeIntoInactive(MoonlitError):
+    """Nobody could book any more what is merged into a service that is out of use."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "merge-into-inactive", "The other service is out of use"
+
+
+class ServicesUnlike(MoonlitError):
+    """Visits would be of another kind than what was booked."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "services-unlike", "The services are not the same"
+
+
+class VisitsWouldChangeLength(MoonlitError):
+    """Visits to come keep the time of the one service free, and the other one takes another time."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "visits-would-change-length", "Visits to come would change their length"

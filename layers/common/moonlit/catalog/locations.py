@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from moonlit.catalog.shelf import Kept, Kind
-from moonlit.catalog.values import DepartmentId, PosCode
 from moonlit.db.tables import locations
-from moonlit.web.models import Line, Model, ZoneName
+from moonlit.web.models import Line, Model, PosCode, VendorId, ZoneName
 
 
 class LocationWanted(Model):
@@ -15,7 +14,7 @@ class LocationWanted(Model):
     address: Line | None = None
     timezone: ZoneName
     pos_code: PosCode
-    athena_department_id: DepartmentId | None = None
+    athena_department_id: VendorId | None = None
 
 
 class LocationKept(Kept):

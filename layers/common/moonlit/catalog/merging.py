@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from moonlit.audit.store import Actor, Audit
+from moonlit.catalog.errors import (
+    CatalogContended,
+    MergeIntoInactive,
+    MergeIntoItself,
+    ServicesUnlike,
+    VisitsWouldChangeLength,
+)
 from moonlit.catalog.merging_rules import unlike
 from moonlit.catalog.merging_store import MERGED, Merge, Twin
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.errors import MoonlitError, NotFound
+from moonlit.errors import NotFound
 from moonlit.observability import logger
-from moonlit.sync.errors import SyncContended
+from moonlit.web.malformed import in_body
 from moonlit.web.models import Model
-
-
-class MergeIntoItself(MoonlitError):
-    """A service cannot be merged into itself."""
-
-    status, slug, title = HTTPStatus.CONFLICT, "merge-into-itself", "These are one and the same service"
-
-
-class MergeIntoInactive(MoonlitError):
-    """Nobody could book any more what is merged into a service that is out of use."""
-
-    status, slug, title = HTTPStatus.CONFLICT, "merge-into-inactive", "The other service is out of use"
-
-
-class ServicesUnlike(MoonlitError):
-    """Visits would be of another kind than what was booked."""
-
-    status, slug, title = HTTPStatus.CONFLICT, "services-unlike", "The services are not the same"
-
-
-class VisitsWouldChangeLength(MoonlitError):
-    """Visits to come keep the time of the one service free, and the other one takes another time."""
-
-    status, slug, title = HTTPStatus.CONFLICT, "visits-would-change-length", "Visits to come would change their length"
 
 
 class MergeWanted(Model):
@@ -119,9 +100,9 @@ class Merging:
             MergeIntoInactive: The other one is out of use.
             ServicesUnlike: They differ in what visits rely on.
             VisitsWouldChangeLength: They differ in length, and visits to come or live holds are of the first.
-            SyncContended: Others were at the same visits, twice in a row.
+            CatalogContended: Others were at the same visits, twice in a row.
         """
-        contended = SyncContended(f"service {source}")
+        contended = CatalogContended(f"service {source}")
         merged = retried_once(lambda: self._merge(source, target, actor, dry_run=dry_run), contended)
         if not dry_run:
             logger.info("services_merged", service_id=str(source), into=str(target), appointments=merged.appointments)
@@ -155,7 +136,7 @@ class _Case:
         if source is None:
             raise NotFound(f"service {self.source_id}")
         if target is None:
-            raise RequestValidationError([{"loc": ("body", "into"), "type": "unknown_id"}])
+            raise in_body("unknown_id", "into")
         if source["id"] == target["id"]:
             raise MergeIntoItself(f"service {self.source_id}")
         earlier = None if source["is_active"] else self._earlier()

@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 from moonlit.booking.store import ACTIVE
 from moonlit.catalog.merging_rules import merged_defaults
 from moonlit.db.tables import appointment_holds, appointments, audit_log, practice_settings, services
+from moonlit.db.turns import take_turn
 from moonlit.provisioning.rules import DUPLICATE_MERGED
-from moonlit.provisioning.store import Provisionable
 
-MERGED = "merged"
+MERGED = "merge"
 """The action under which the audit log keeps what a merge did."""
 
 
@@ -44,7 +44,8 @@ class Merge:
 
         Nobody provisions, merges or books into them until this transaction ends.
         """
-        Provisionable(self._connection).lock()  # A plan made from what is moved here would make it anew.
+        take_turn(self._connection, "catalog")  # The settings name default services.
+        take_turn(self._connection, "provisioning")  # A plan made from what is moved here would make it anew.
         wanted = sa.select(services).where(services.c.id.in_([self._source, self._target]))
         rows = self._connection.execute(wanted.order_by(services.c.id).with_for_update()).mappings()
         found = {row["id"]: dict(row) for row in rows}

@@ -26,9 +26,6 @@ Money = Annotated[str, StringConstraints(pattern=r"^(0|[1-9][0-9]{0,7})\.[0-9]{2
 # CPT: five digits, or four and a letter (F: category II, T: category III, U: laboratory, M: multianalyte, A:
 # administrative). HCPCS level II: a letter from A to V and four digits.
 BillingCode = Annotated[str, StringConstraints(pattern=r"^([0-9]{4}[0-9AFMTU]|[A-V][0-9]{4})$")]
-PosCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")]
-"""CMS's place of service: 11 an office, 02 and 10 telehealth, 12 the patient's home."""
-DepartmentId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 # Lists in queries are parted by commas, so there is none in it.
 Equipment = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f,]+$")]
 """A word for something that stands in a room."""

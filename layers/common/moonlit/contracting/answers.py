@@ -16,7 +16,7 @@ from moonlit.web.models import Day, Line, Model, Named, State
 
 PayerType = Literal["private", "medicaid", "self_pay"]
 StatusCode = Literal["approved", "pending", "suspended", "rejected"]
-MOST_ROWS = 1000
+MOST_ROWS = 500  # Of each list; a body of more would be too large.
 
 
 class ContractBody(Model):

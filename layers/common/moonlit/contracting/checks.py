@@ -93,8 +93,6 @@ def _touched(before: PayerTerms | None, after: PayerTerms) -> set[UUID]:
 def _of_contract(row: ContractTerms, persons: Mapping[UUID, UUID]) -> Iterator[tuple[str, str]]:
     if row.provider_id not in persons:
         yield "providerId", "unknown_id"
-    if row.effective_date is None and row.status == "active":
-        yield "effectiveDate", "effective_date_missing"
     if row.effective_date and row.end_date and row.end_date < row.effective_date:
         yield "endDate", "dates"
 

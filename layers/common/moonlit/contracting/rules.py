@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import combinations
-from typing import Literal
+from typing import Literal, Protocol
 from uuid import UUID
 
 from moonlit.payers.rules import BARRED, Basis, Contract, Payer, Roster, Supervision, grounds
@@ -51,6 +51,15 @@ class PayerTerms:
     plan_codes: tuple[str, ...]
     contracts: tuple[ContractTerms, ...]
     supervision: tuple[SupervisionTerms, ...]
+
+
+class Named(Protocol):
+    """Something that may have an id."""
+
+    @property
+    def id(self) -> UUID | None:
+        """The id, None for what is new."""
+        ...
 
 
 type Terms = PayerTerms | ContractTerms | SupervisionTerms
@@ -94,6 +103,26 @@ def differences(before: PayerTerms | None, after: PayerTerms) -> list[Difference
         had, has = {row.id: row for row in old}, {row.id: row for row in new}
         found += [Difference(entity, key, had.get(key), row) for key, row in has.items() if had.get(key) != row]
         found += [Difference(entity, key, row, None) for key, row in had.items() if key not in has]
+    return found
+
+
+def named_alike[Sent: Named, Kept: Named](
+    sent: Sequence[Sent], standing: Sequence[Kept], about: Sequence[str]
+) -> list[tuple[Sent, UUID | None]]:
+    """Return what was sent with the ids of the rows that it stands for, None for what is new.
+
+    A row without an id stands for the one that is about the same (`about` names what that is), if there is such and no
+    other row stands for it: who sends a list without ids has changed no row that is as it was.
+    """
+    named = {row.id for row in sent if row.id}
+    left = [row for row in standing if row.id not in named]
+    found: list[tuple[Sent, UUID | None]] = []
+    for row in sent:
+        same = (kept for kept in left if all(getattr(kept, each) == getattr(row, each) for each in about))
+        kept = None if row.id else next(same, None)
+        if kept:
+            left.remove(kept)
+        found.append((row, kept.id if kept else row.id))
     return found
 
 

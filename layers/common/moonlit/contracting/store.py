@@ -16,9 +16,9 @@ from moonlit.db.tables import (
     providers,
     supervision_relationships,
 )
+from moonlit.db.turns import take_turn
 from moonlit.errors import NotFound
 
-_ONE_AT_A_TIME = 0x6D6C70617965  # Of PostgreSQL's advisory locks: who changes payers.
 _TABLES: Mapping[str, sa.Table] = {
     "payer": payers,
     "contract": provider_payer_networks,
@@ -36,7 +36,7 @@ class PayerTables:
 
     def queue(self) -> None:
         """Wait until nobody else changes payers: names and circles of supervision reach over several of them."""
-        self._connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ONE_AT_A_TIME)))
+        take_turn(self._connection, "payers")
 
     def kept(self, payer_id: UUID) -> PayerTerms:
         """Return a payer as it stands.

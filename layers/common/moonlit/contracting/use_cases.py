@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cache
@@ -37,6 +37,7 @@ from moonlit.contracting.rules import (
     differences,
     has_ground,
     lifts_a_bar,
+    named_alike,
     roster_after,
 )
 from moonlit.contracting.shown import shown
@@ -52,10 +53,11 @@ _ACTIONS = {"created": "create", "updated": "update", "removed": "remove"}
 
 @dataclass(frozen=True, slots=True)
 class PayerDesk:
-    """Where payers are kept."""
+    """Where payers are kept; `announce` is called once an event has been committed to the outbox."""
 
     begin: Begin
     clock: Clock
+    announce: Callable[[], None]
 
     def create(self, body: PayerBody, actor: Actor) -> PayerChanged:
         """Store a payer, and have the bundle told of it.
@@ -67,6 +69,7 @@ class PayerDesk:
         """
         payer_id = uuid4()
         made = retried_once(lambda: self._create(payer_id, body, actor), PayerContended("no payer was created"))
+        self.announce()
         _log(made)
         return made
 
@@ -84,16 +87,19 @@ class PayerDesk:
             PayerContended: Others were at the payers for too long.
         """
 
-        def change() -> PayerChanged:
+        def change() -> tuple[PayerChanged, bool]:
             with self.begin() as connection:
                 tables = PayerTables(connection)
                 tables.queue()
                 before = tables.kept(payer_id)
                 expect(if_match, kept(before), required=True)
                 after = _checked(tables, before, _wanted(before, body))
-                return self._keep(connection, before, after, actor, dry_run=dry_run)
+                kept_now = self._keep(connection, before, after, actor, dry_run=dry_run)
+                return kept_now, lifts_a_bar(before, after) and not dry_run
 
-        changed = retried_once(change, PayerContended(f"payer {payer_id}"))
+        changed, is_event = retried_once(change, PayerContended(f"payer {payer_id}"))
+        if is_event:
+            self.announce()
         _log(changed)
         return changed
 
@@ -171,22 +177,24 @@ def _wanted(before: PayerTerms, body: PayerBody) -> PayerTerms:
     found: list[Fault] = []
     if "contracts" in body.model_fields_set:
         found += faults_of_ids("contracts", [row.id for row in body.contracts], {row.id for row in before.contracts})
-        wanted = replace(wanted, contracts=tuple(map(_contract, body.contracts)))
+        rows = named_alike(body.contracts, before.contracts, ("provider_id", "effective_date"))
+        wanted = replace(wanted, contracts=tuple(_contract(row, row_id) for row, row_id in rows))
     if "supervision" in body.model_fields_set:
         known = {row.id for row in before.supervision}
         found += faults_of_ids("supervision", [row.id for row in body.supervision], known)
-        wanted = replace(wanted, supervision=tuple(map(_supervision, body.supervision)))
+        ties = named_alike(body.supervision, before.supervision, ("resident_id", "attending_id", "effective_date"))
+        wanted = replace(wanted, supervision=tuple(_supervision(row, row_id) for row, row_id in ties))
     _refuse(found)
     return wanted
 
 
-def _contract(row: ContractBody) -> ContractTerms:
-    return ContractTerms(row.id or uuid4(), row.provider_id, row.effective_date, row.end_date, row.status)
+def _contract(row: ContractBody, row_id: UUID | None) -> ContractTerms:
+    return ContractTerms(row_id or uuid4(), row.provider_id, row.effective_date, row.end_date, row.status)
 
 
-def _supervision(row: SupervisionBody) -> SupervisionTerms:
+def _supervision(row: SupervisionBody, row_id: UUID | None) -> SupervisionTerms:
     return SupervisionTerms(
-        row.id or uuid4(), row.resident_id, row.attending_id, row.level, row.effective_date, row.end_date
+        row_id or uuid4(), row.resident_id, row.attending_id, row.level, row.effective_date, row.end_date
     )
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
-
 from moonlit.errors import MoonlitError
 
 
@@ -55,8 +53,3 @@ class IdentityTaken(MoonlitError):
     """Another partner's person signs in as that."""
 
     status, slug, title = HTTPStatus.CONFLICT, "identity-taken", "Somebody else signs in as that"
-
-
-def malformed(code: str, *place: str | int) -> RequestValidationError:
-    """Return what to raise for a body in which the member at `place` is wrong in the way that `code` says."""
-    return RequestValidationError([{"loc": ("body", *place), "type": code}])

@@ -17,12 +17,13 @@ from moonlit.booking.stranding import FutureVisit, Stranded, future_visits, stra
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
 from moonlit.ehr.port import TRAITS
-from moonlit.people.errors import PeopleContended, malformed
+from moonlit.people.errors import PeopleContended
 from moonlit.people.provider_answers import Provider
 from moonlit.people.provider_store import ProviderStore
 from moonlit.people.rules import Stay, Window, colliding, left_outside
 from moonlit.people.work_store import Work
 from moonlit.web.etags import etag, expect
+from moonlit.web.malformed import in_body
 from moonlit.web.models import Day, Modality, Model, ZoneName
 
 MOST_WINDOWS = 200
@@ -173,17 +174,17 @@ def _expect_sound(work: Work, windows: Sequence[HoursWindow], before: Sequence[H
     for number, window in enumerate(windows):
         # Start and end mistaken for one another are a night of nearly a day; what stood before may stand.
         if window not in before and window.overnight_seconds > LONGEST_NIGHT:
-            raise malformed("overnight_too_long", "items", number, "end")
+            raise in_body("overnight_too_long", "items", number, "end")
         if window.valid_from and window.valid_to and window.valid_to < window.valid_from:
-            raise malformed("before_from", "items", number, "validTo")
+            raise in_body("before_from", "items", number, "validTo")
     wanted = {window.location_id for window in windows if window.location_id}
     known = work.known_locations(wanted) if wanted else set()
     for number, window in enumerate(windows):
         if window.location_id and window.location_id not in known:
-            raise malformed("unknown_id", "items", number, "locationId")
+            raise in_body("unknown_id", "items", number, "locationId")
     second = colliding([window.window() for window in windows])
     if second is not None:
-        raise malformed("overlaps", "items", second)
+        raise in_body("overlaps", "items", second)
 
 
 def _listed(rows: Sequence[sa.RowMapping]) -> HoursList:

@@ -12,10 +12,11 @@ from pydantic import StringConstraints
 from moonlit.audit.store import Actor, Audit
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.people.errors import PeopleContended, malformed
+from moonlit.people.errors import PeopleContended
 from moonlit.people.organization_store import OrganizationStore, PartnerUserStore
 from moonlit.people.trail import changed_members, members_of, told
 from moonlit.web.etags import expect
+from moonlit.web.malformed import in_body
 from moonlit.web.models import Email, Line, Model
 
 Sub = Annotated[str, StringConstraints(max_length=200, pattern=r"^[\x21-\x7e]+$")]
@@ -142,7 +143,7 @@ class PartnerUsers:
 
 def _expect_organization(connection: sa.Connection, wanted: PartnerUserWanted) -> None:
     if not OrganizationStore(connection).is_known(wanted.organization_id):
-        raise malformed("unknown_id", "organizationId")
+        raise in_body("unknown_id", "organizationId")
 
 
 def _shown(row: sa.RowMapping) -> PartnerUser:

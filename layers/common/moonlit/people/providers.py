@@ -13,7 +13,7 @@ from moonlit.booking.claims import lock
 from moonlit.booking.stranding import FutureVisit, Stranded, StrandedVisit, future_visits, stranded
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.people.errors import EhrSystemInUse, PeopleContended, malformed
+from moonlit.people.errors import EhrSystemInUse, PeopleContended
 from moonlit.people.joining import stranded_by_joining
 from moonlit.people.persons import Persons
 from moonlit.people.provider_answers import NewProvider, Provider, ProviderChanged, ProviderList, ProviderWanted
@@ -21,6 +21,7 @@ from moonlit.people.provider_store import ProviderStore, provider
 from moonlit.people.rules import Practising, is_npi, stopped
 from moonlit.people.trail import changed_members, members_of, told
 from moonlit.web.etags import etag, expect
+from moonlit.web.malformed import in_body
 
 MEMBERS = members_of(ProviderWanted)
 
@@ -144,7 +145,7 @@ def _ehr(before: Provider, wanted: ProviderWanted) -> object:
 def _expect_npi(wanted: ProviderWanted, before: Provider | None) -> None:
     """Refuse a number that is none; one that was taken over from elsewhere may stand until somebody mends it."""
     if wanted.npi is not None and (before is None or wanted.npi != before.npi) and not is_npi(wanted.npi):
-        raise malformed("npi", "npi")
+        raise in_body("npi", "npi")
 
 
 def _once(found: Sequence[StrandedVisit]) -> Stranded:

@@ -7,12 +7,10 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from moonlit.catalog.values import PosCode
 from moonlit.practice.rules import Rules
-from moonlit.web.models import Flag, Line, Model, ZoneName
+from moonlit.web.models import Flag, Line, Model, PosCode, VendorId, ZoneName
 
 System = Literal["intakeq", "athena"]
-ExternalId = Annotated[Line, Field(max_length=100)]
 MOST_DEFAULTS = 50
 
 
@@ -25,8 +23,8 @@ class RulesBody(Rules, Model):
 class Mappings(Model):
     """What a default service is called in each EHR; null where it is not offered there."""
 
-    intakeq: ExternalId | None = None
-    athena: ExternalId | None = None
+    intakeq: VendorId | None = None
+    athena: VendorId | None = None
 
 
 class DefaultServiceWanted(Model):

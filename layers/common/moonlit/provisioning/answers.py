@@ -67,7 +67,6 @@ class RunSummary(Model):
     mode: Literal["dryRun", "apply"]
     strategy: Strategy
     state: State
-    payer_ids: list[UUID] | None
     requested_by: str
     started_at: datetime
     finished_at: datetime | None
@@ -80,8 +79,12 @@ class RunSummary(Model):
 
 
 class RunShown(RunSummary):
-    """A run with its actions in their order, up to 5,000 of them; `nextCursor` leads to the others."""
+    """A run with its actions in their order, up to 5,000 of them; `nextCursor` leads to the others.
 
+    `payerIds` are those that it was for, null for all. `forReview` and `orphansKept` come with the first actions.
+    """
+
+    payer_ids: list[UUID] | None
     actions: list[ActionShown]
     for_review: list[ForReview]
     orphans_kept: list[KeptOrphan]
@@ -107,13 +110,15 @@ def shown(
     runs = ProvisioningRuns(connection)
     run = runs.run(run_id)
     actions = runs.actions(run_id, limit=MOST_ACTIONS + 1, after=_position(cursor))
-    names = runs.names([UUID(row["payerId"]) for row in run["for_review"]])
+    told: Mapping[str, Any] = {"for_review": [], "kept_orphans": []} if cursor else dict(run)
+    names = runs.names([UUID(row["payerId"]) for row in told["for_review"]])
     page = actions[:MOST_ACTIONS]
     return RunShown(
-        **_summary(run, runs.counts([run_id])[run_id], zone, now),
+        **_summary(run, zone, now),
+        payer_ids=run["payer_ids"],
         actions=[ActionShown(**{name: row[name] for name in _ACTION}) for row in page],
-        for_review=[ForReview(**row, payer_name=names[UUID(row["payerId"])]) for row in run["for_review"]],
-        orphans_kept=[KeptOrphan(**row) for row in run["kept_orphans"]],
+        for_review=[ForReview(**row, payer_name=names[UUID(row["payerId"])]) for row in told["for_review"]],
+        orphans_kept=[KeptOrphan(**row) for row in told["kept_orphans"]],
         next_cursor=str(page[-1]["position"]) if len(actions) > MOST_ACTIONS else None,
     )
 
@@ -124,22 +129,17 @@ def listed(connection: sa.Connection, zone: ZoneInfo, now: datetime, *, limit: i
     Raises:
         RequestValidationError: `after` is no cursor of this list.
     """
-    runs = ProvisioningRuns(connection)
-    page = runs.page(limit=limit, after=after)
-    counts = runs.counts([row["id"] for row in page.rows])
-    return RunList(
-        items=[RunSummary(**_summary(row, counts[row["id"]], zone, now)) for row in page.rows],
-        next_cursor=page.next_cursor,
-    )
+    page = ProvisioningRuns(connection).page(limit=limit, after=after)
+    items = [RunSummary(**_summary(row, zone, now)) for row in page.rows]
+    return RunList(items=items, next_cursor=page.next_cursor)
 
 
 _POSITION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=0, lt=2**31)])
+_KEPT = ("mode", "strategy", "actions_failed", "requested_by", "undone_by", "payers_left")
 _ACTION = tuple(ActionShown.model_fields)
 
 
-def _summary(
-    run: sa.RowMapping, counts: Mapping[tuple[str, str], int], zone: ZoneInfo, now: datetime
-) -> dict[str, Any]:
+def _summary(run: sa.RowMapping, zone: ZoneInfo, now: datetime) -> dict[str, Any]:
     # Nobody notes that a process was killed: a run that is older than any process can be is not under way.
     interrupted = run["state"] == "running" and now - run["started_at"] > LONGEST_RUN
     return {
@@ -150,9 +150,8 @@ def _summary(
             service_ready_before=run["ready_before"],
             service_ready_after=run["ready_after"],
         ),
-        "actions_total": sum(counts.values()),
-        "actions_failed": sum(number for (_, state), number in counts.items() if state == "failed"),
-        **{name: run[name] for name in ("mode", "strategy", "payer_ids", "requested_by", "undone_by", "payers_left")},
+        "actions_total": run["actions"],
+        **{name: run[name] for name in _KEPT},
         **{name: run[name] and run[name].astimezone(zone) for name in ("started_at", "finished_at", "undone_at")},
     }
 

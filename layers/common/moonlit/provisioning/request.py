@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from moonlit.provisioning.rules import Strategy
 from moonlit.web.models import Email, Model
 
-MOST_PAYERS = 10_000
+MOST_PAYERS = 5_000  # More ids than these do not fit into a body.
 
 
 class RunRequest(Model):
@@ -47,7 +47,9 @@ class BackfillRequest(Model):
 
 
 class PayerCreated(Model):
-    """What the event `payer.created` tells."""
+    """What the event `payer.created` tells; a later publisher may tell more."""
+
+    model_config = ConfigDict(extra="ignore")
 
     event_id: UUID
     payer_id: UUID

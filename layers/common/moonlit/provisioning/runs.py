@@ -64,7 +64,7 @@ class ProvisioningRuns:
         )
 
     def add(self, run_id: UUID, actions: Sequence[Done], *, planned: bool) -> None:
-        """Store actions, planned or carried out, in one statement."""
+        """Store actions, planned or carried out, and count them."""
         rows = [
             {
                 "position": one.position,
@@ -81,7 +81,9 @@ class ProvisioningRuns:
             for one in actions
         ]
         if rows:
+            failed = sum(row["state"] == "failed" for row in rows)
             self._connection.execute(_ADD, {"run_id": run_id, "rows": rows})
+            self._connection.execute(_COUNT, {"run_id": run_id, "actions": len(rows), "failed": failed})
 
     def actions(self, run_id: UUID, *, limit: int, after: int = -1) -> Sequence[sa.RowMapping]:
         """Return up to `limit` actions behind the position `after`, each with its payer's name."""
@@ -94,19 +96,6 @@ class ProvisioningRuns:
             .limit(limit)
         )
         return self._connection.execute(query).mappings().all()
-
-    def counts(self, run_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[tuple[str, str], int]]:
-        """Return by run how many actions there are of each kind and state."""
-        columns = provisioning_actions.c
-        query = (
-            sa.select(columns.run_id, columns.action, columns.state, sa.func.count())
-            .where(columns.run_id.in_(run_ids))
-            .group_by(columns.run_id, columns.action, columns.state)
-        )
-        found: dict[UUID, dict[tuple[str, str], int]] = {run_id: {} for run_id in run_ids}
-        for run_id, action, state, number in self._connection.execute(query):
-            found[run_id][action, state] = number
-        return found
 
     def names(self, payer_ids: Sequence[UUID]) -> dict[UUID, str]:
         """Return the payers' names by id."""
@@ -129,3 +118,7 @@ _ADD = sa.text("""
     select :run_id, r.* from jsonb_to_recordset(:rows) as r (position integer, action text, payer_id uuid,
         service_id uuid, service_instance_id uuid, before jsonb, after jsonb, kept jsonb, state text, error text)
 """).bindparams(sa.bindparam("rows", type_=JSONB), sa.bindparam("run_id", type_=sa.UUID))
+_COUNT = sa.text("""
+    update provisioning_runs set actions = actions + :actions, actions_failed = actions_failed + :failed
+    where id = :run_id
+""").bindparams(sa.bindparam("run_id", type_=sa.UUID))

@@ -12,6 +12,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from moonlit.db.tables import payers
+from moonlit.db.turns import take_turn
 from moonlit.payers.rules import Payer
 from moonlit.provisioning.readiness import readiness
 from moonlit.provisioning.rules import Candidate, DefaultService, Instance, Offer, rank
@@ -38,7 +39,7 @@ class Provisionable:
 
     def lock(self) -> None:
         """Wait for others who provision: two plans for one payer would make the same instances."""
-        self._connection.execute(_LOCK)
+        take_turn(self._connection, "provisioning")
 
     def desired(self) -> Desired:
         """Return what every payer is to have. A default service that is out of use is nobody's."""
@@ -86,8 +87,6 @@ def _instance(row: dict[str, Any]) -> Instance:
     offer = Offer(UUID(row["service_id"]), row["location"], row["pos_code"])
     return Instance(UUID(row["id"]), offer, row["retired_reason"], row["references"], row["mappings"])
 
-
-_LOCK = sa.text("select pg_advisory_xact_lock(hashtextextended('provisioning', 0))")
 
 _DESIRED = sa.text("""
 select json_build_array(

@@ -10,11 +10,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from pydantic import Field
 
 from moonlit.db.days import midnight
 from moonlit.sync.log_list import VisitCounts
+from moonlit.web.malformed import in_query
 from moonlit.web.models import Model
 
 LONGEST_DAYS, USUAL_DAYS = 366, 30
@@ -73,9 +73,9 @@ def days(first: date | None, last: date | None, today: date) -> Range:
     last = last or (max(first, today) if first else today)
     first = first or last - timedelta(days=USUAL_DAYS - 1)
     if last < first:
-        raise RequestValidationError([{"loc": ("query", "to"), "type": "before_from"}])
+        raise in_query("before_from", "to")
     if last - first >= timedelta(days=LONGEST_DAYS):
-        raise RequestValidationError([{"loc": ("query", "to"), "type": "range_too_long"}])
+        raise in_query("range_too_long", "to")
     return Range(first, last)
 
 

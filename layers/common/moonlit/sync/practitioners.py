@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import batched
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from pydantic import StringConstraints, model_validator
+from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from moonlit.audit.store import Actor, Audit
@@ -22,9 +22,8 @@ from moonlit.sync.at_once import AtOnce
 from moonlit.sync.errors import ProviderMapped, SyncContended, WrongEhrSystem
 from moonlit.sync.runs import Runs
 from moonlit.sync.seats import Seat, Seats
-from moonlit.web.models import Model
+from moonlit.web.models import Model, VendorId
 
-VendorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 MOST_PATIENTS = 200  # The rest is left to the next run, or to the same request once more.
 _BATCH_PATIENTS = 50
 _SECONDS_KEPT = 10.0

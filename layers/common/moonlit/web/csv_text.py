@@ -11,6 +11,8 @@ from datetime import datetime
 from aws_lambda_powertools.event_handler import Response
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
+from moonlit.web.malformed import in_query
+
 JSON, CSV = "application/json", "text/csv"
 LARGEST_BYTES = 6_000_000  # Of an answer as JSON; Lambda takes 6 MiB.
 _CONTENT_TYPE = f"{CSV}; charset=utf-8"
@@ -43,7 +45,7 @@ def answer(text: str, name: str, **headers: str) -> Response[str]:
 
 def too_many_rows() -> RequestValidationError:
     """Return what to raise for a table that is too long for one answer."""
-    return RequestValidationError([{"loc": ("query", "from"), "type": "too_many_rows"}])
+    return in_query("too_many_rows", "from")
 
 
 def _cell(value: Cell) -> str | int | float:

@@ -104,5 +104,9 @@ Flag = StrictBool
 Limit = Annotated[int, Field(ge=1, le=200)]
 Cursor = Annotated[str, StringConstraints(max_length=400, pattern=r"^[A-Za-z0-9_=-]+$")]
 """Where a list goes on: the `nextCursor` of the page before."""
-DryRun = Annotated[bool, BeforeValidator(_true_or_false, json_schema_input_type=bool)]
-"""`dryRun` of a query: `true` or `false`, and no other spelling."""
+TrueOrFalse = Annotated[bool, BeforeValidator(_true_or_false, json_schema_input_type=bool)]
+"""A flag of a query: `true` or `false`, and no other spelling."""
+PosCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")]
+"""A place of service, as Medicare numbers them."""
+VendorId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+"""What an EHR calls one of its services, practitioners or places."""

@@ -35,7 +35,7 @@ outbox = sa.Table(
     sa.Column("payload", JSONB, nullable=False),
     instant("created_at"),
     instant("sent_at", nullable=True),
-    sa.Index("ix_outbox_unsent", "created_at", postgresql_where=sa.text("sent_at is null")),
+    sa.Index("ix_outbox_unsent", "kind", "created_at", "id", postgresql_where=sa.text("sent_at is null")),
 )
 
 # How much one address has done within an hour, so that a public form cannot fill the calendar.

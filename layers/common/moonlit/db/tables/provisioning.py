@@ -22,6 +22,8 @@ provisioning_runs = sa.Table(
     text("state"),
     count("payers_total"),
     count("payers_left"),  # Those that the run did not come to, because its time was up.
+    count("actions"),
+    count("actions_failed"),
     count("ready_before"),
     count("ready_after"),
     sa.Column("for_review", JSONB, nullable=False, server_default="[]"),

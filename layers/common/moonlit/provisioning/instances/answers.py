@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 from uuid import UUID
 
-from pydantic import StringConstraints
-
 from moonlit.booking.stranding import Stranded
-from moonlit.web.models import Line, Model
+from moonlit.web.models import Line, Model, PosCode, VendorId
 
-PosCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{2}$")]
-"""A place of service by its two digits (CMS), such as 10."""
-EhrServiceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 SystemName = Literal["intakeq", "practiceq", "athena"]
 """An EHR by either of its names: PracticeQ is IntakeQ."""
 
@@ -29,7 +24,7 @@ class InstanceBody(Model):
 class IntegrationBody(Model):
     """What the service is called in the EHR."""
 
-    external_id: EhrServiceId
+    external_id: VendorId
 
 
 class IntegrationShown(Model):

@@ -14,7 +14,7 @@ from moonlit.booking.stranding import Stranded, future_visits, stranded
 from moonlit.db.engine import violated_constraint
 from moonlit.db.tables import appointments, service_instance_integrations, service_instances
 from moonlit.errors import NotFound
-from moonlit.provisioning.instances_errors import InstanceExists
+from moonlit.provisioning.instances.errors import InstanceExists
 
 BY_STAFF = "retired_by_staff"
 _LIVE = "uq_service_instances_live"

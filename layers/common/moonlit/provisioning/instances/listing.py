@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from moonlit.db.paging import by_name
 from moonlit.db.tables import appointments, payers, service_instance_integrations, service_instances, services
 from moonlit.errors import NotFound
-from moonlit.provisioning.instances_answers import InstanceList, InstanceShown, IntegrationShown
+from moonlit.provisioning.instances.answers import InstanceList, InstanceShown, IntegrationShown
 from moonlit.provisioning.rules import DUPLICATE_ON_IMPORT
 
 

@@ -14,10 +14,10 @@ from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
 from moonlit.db.tables import payers, services
 from moonlit.errors import NotFound
-from moonlit.provisioning import instances_list
-from moonlit.provisioning.instances import BY_STAFF, InstanceTables
-from moonlit.provisioning.instances_answers import InstanceBody, InstanceShown, RetirementShown, SystemName
-from moonlit.provisioning.instances_errors import InstanceContended, InstanceRetired
+from moonlit.provisioning.instances import listing
+from moonlit.provisioning.instances.answers import InstanceBody, InstanceShown, RetirementShown, SystemName
+from moonlit.provisioning.instances.errors import InstanceContended, InstanceRetired
+from moonlit.provisioning.instances.store import BY_STAFF, InstanceTables
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Instances:
             tables.add(row)
             told = {"payerId": str(payer_id), **body.model_dump(mode="json")}
             Audit(connection, actor, self.clock.now()).changed("create", "service_instance", row["id"], after=told)
-            return instances_list.one(connection, row["id"], self.zone)
+            return listing.one(connection, row["id"], self.zone)
 
     def retire(self, instance_id: UUID, actor: Actor) -> None:
         """Take an instance out of use. Its visits stay as they are; once more changes nothing.
@@ -86,7 +86,7 @@ class Instances:
             hit = tables.stranded_without(tables.locked(instance_id), now)
             if hit.items:
                 Audit(connection, actor, now).read("service_instance", hit.patient_ids(), instance_id)
-            return RetirementShown(instance=instances_list.one(connection, instance_id, self.zone), stranded=hit)
+            return RetirementShown(instance=listing.one(connection, instance_id, self.zone), stranded=hit)
 
     def map(self, instance_id: UUID, system: SystemName, external_id: str, actor: Actor) -> InstanceShown:
         """Say what a live instance is called in an EHR; the same once more changes nothing.
@@ -113,6 +113,6 @@ class Instances:
                         before={"system": kept, "externalId": before},
                         after={"system": kept, "externalId": external_id},
                     )
-                return instances_list.one(connection, instance_id, self.zone)
+                return listing.one(connection, instance_id, self.zone)
 
         return retried_once(map_it, InstanceContended(f"service instance {instance_id}"))

@@ -1,0 +1,1 @@
+"""Service instances as staff see and change them one by one."""
