@@ -68,7 +68,7 @@ def hold(body: Annotated[HoldBody, Body()]) -> Response[str]:
     return answer(hold_answer(held, wiring.practice_zone()), HTTPStatus.CREATED)
 
 
-@app.delete("/holds/<hold_id>", responses=responses(success={204: None}), tags=["Widget"])
+@app.delete("/holds/<hold_id>", responses=responses(404, success={204: None}), tags=["Widget"])
 def drop_hold(hold_id: Annotated[UUID, Path()]) -> Response[str]:
     """Give a held slot back; one that is gone stays so."""
     holds.drop(saga(), hold_id)

@@ -23,7 +23,7 @@ class Received(Model):
     """An empty object: the sender needs to know no more."""
 
 
-@app.post("/webhooks/intakeq/<secret>", responses=responses(400, 401, success={200: Received}), tags=["Webhooks"])
+@app.post("/webhooks/intakeq/<secret>", responses=responses(400, 401, 404, success={200: Received}), tags=["Webhooks"])
 def intakeq(secret: Annotated[str, Path()]) -> Response[str]:
     """Store an appointment event of IntakeQ. The secret in the path is all that proves the sender."""
     receiver().receive(secret, raw_body(app.current_event))

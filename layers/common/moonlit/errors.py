@@ -26,6 +26,12 @@ class MoonlitError(Exception):
         self.extra = extra
 
 
+class Contended(MoonlitError):
+    """Others held the same rows for too long, or both waited for one another; nothing was changed."""
+
+    status, slug, title = HTTPStatus.CONFLICT, "contended", "Somebody else was changing the same"
+
+
 class NotFound(MoonlitError):
     """No such thing, or none that this caller may know of."""
 

@@ -122,6 +122,23 @@ def test_what_was_read_may_be_sent_back_and_changes_nothing(functions: Functions
     assert functions.events == []
 
 
+def test_rows_without_ids_stand_for_those_that_are_about_the_same(functions: Functions) -> None:
+    shown = read(functions)
+    before = everything(functions)
+    bare = [{name: value for name, value in row.items() if name != "id"} for row in shown.said["contracts"]]
+    again = change(functions, if_match=shown.headers["etag"], planCodes=shown.said["planCodes"], contracts=bare)
+    assert (again.status, again.said["changes"]) == (200, [])
+    assert everything(functions) == before
+    ended = change(functions, contracts=[bare[0] | {"endDate": "2030-12-31"}, *bare[1:]])
+    (told,) = [each for each in ended.said["changes"] if each["entity"] == "contract"]
+    assert (told["action"], told["id"]) == ("updated", shown.said["contracts"][0]["id"])
+
+
+def test_an_active_contract_may_still_want_its_date_and_counts_for_nothing_until_then(functions: Functions) -> None:
+    made = create(functions, contracts=[contract(INES, None)])
+    assert (made.status, made.said["acceptance"]["status"]) == (201, "lead")
+
+
 def test_a_list_that_is_sent_is_the_whole_new_list_and_one_that_is_left_out_stays(
     functions: Functions, admin: UUID
 ) -> None:
@@ -410,7 +427,8 @@ def test_as_many_rows_as_one_may_send_are_kept_and_noted_at_once(functions: Func
 
     made = create(functions, contracts=rows(0))
     assert (made.status, len(made.said["changes"])) == (201, MOST_ROWS + 1)
-    swapped = change(functions, payer=made.said["id"], name="Juniper Health", contracts=rows(1))
+    later = [row | {"providerId": str(EMIL)} for row in rows(1)]
+    swapped = change(functions, payer=made.said["id"], name="Juniper Health", contracts=later)
     assert (swapped.status, len(swapped.said["changes"])) == (200, 2 * MOST_ROWS + 1)
     assert functions.rows("select count(*) as n from audit_log") == [{"n": 3 * MOST_ROWS + 2}]
     too_many = change(functions, payer=made.said["id"], contracts=[contract()] * (MOST_ROWS + 1))

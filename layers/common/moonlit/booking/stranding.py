@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from moonlit.booking.store import ACTIVE
-from moonlit.db.tables import appointments
+from moonlit.db.tables import appointments, practice_settings
 from moonlit.web.models import Model
 
 type Reason = Literal[
@@ -47,7 +48,7 @@ class Stranded(Model):
 
 @dataclass(frozen=True, slots=True)
 class FutureVisit:
-    """An active visit that has not begun; instants are aware."""
+    """An active visit that has not begun; instants are of the practice's zone."""
 
     id: UUID
     patient_id: UUID
@@ -86,6 +87,7 @@ def future_visits(
     nobody's.
     """
     columns = [appointments.c[name] for name in FutureVisit.__dataclass_fields__]
+    zone = ZoneInfo(connection.execute(sa.select(practice_settings.c.timezone)).scalar_one())
     query = (
         sa.select(*columns)
         .where(appointments.c.start > now, appointments.c.status.in_(ACTIVE), appointments.c.provider_id.is_not(None))
@@ -96,7 +98,10 @@ def future_visits(
     if provider_ids is not None:
         given = appointments.c.provider_id.in_(provider_ids)
         query = query.where(sa.or_(given, appointments.c.rendering_provider_id.in_(provider_ids)))
-    return [FutureVisit(**row) for row in connection.execute(query).mappings()]
+    return [
+        FutureVisit(**{**row, "start": row["start"].astimezone(zone), "end": row["end"].astimezone(zone)})
+        for row in connection.execute(query).mappings()
+    ]
 
 
 def stranded(found: Iterable[StrandedVisit]) -> Stranded:

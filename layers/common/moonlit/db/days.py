@@ -17,14 +17,23 @@ def between(column: sa.Column[Any], first: date | None, last: date | None, zone:
     Raises:
         RequestValidationError: The parameter `to` lies before `from`.
     """
-    if first and last and last < first:
-        raise in_query("before_from", "to")
+    expect_order(first, last)
     conditions = []
     if first:
         conditions.append(column >= midnight(first, zone))
     if last:
         conditions.append(column < midnight(last + timedelta(days=1), zone))
     return conditions
+
+
+def expect_order(first: date | None, last: date | None) -> None:
+    """Refuse days that are the wrong way round.
+
+    Raises:
+        RequestValidationError: The parameter `to` lies before `from`.
+    """
+    if first and last and last < first:
+        raise in_query("before_from", "to")
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:

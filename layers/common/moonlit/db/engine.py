@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from moonlit.errors import MoonlitError
 
 DEADLOCK, SERIALIZATION_FAILURE, LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
+CONTENDED = (DEADLOCK, SERIALIZATION_FAILURE, LOCK_NOT_AVAILABLE)
 _STATEMENTS_KEPT = 512
 _LOOPBACK = (None, "localhost", "127.0.0.1", "::1")  # None: the URL names a socket of this machine.
 _TOLD = ("C", "t", "c", "n")  # Of the fields of PostgreSQL's errors: SQLSTATE, table, column and constraint.

@@ -40,6 +40,8 @@ class NewOrganization(OrganizationWanted):
 class Organization(Model):
     """An organization, with how many patients it looks after and when all of them were last brought up to date."""
 
+    derived = frozenset({"patients_active", "last_synced_at"})
+
     id: UUID
     name: str
     active: bool

@@ -70,6 +70,8 @@ class ProviderSummary(Model):
 class Provider(Model):
     """A provider. Where their calendar is changes by the practitioner mappings alone."""
 
+    derived = frozenset({"ehr", "summary"})
+
     id: UUID
     name: str
     npi: str | None
@@ -95,6 +97,8 @@ class ProviderList(Model):
 
 class ProviderChanged(Provider):
     """A provider as a change makes them: which members it changes, and the visits that it strands."""
+
+    derived = Provider.derived | {"dry_run", "changed", "stranded"}
 
     dry_run: bool
     changed: list[str]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from moonlit.audit.store import Actor, Audit
 from moonlit.booking.claims import lock
 from moonlit.booking.stranding import Stranded, future_visits, stranded
 from moonlit.clock import Clock
+from moonlit.db.days import expect_order, midnight
 from moonlit.db.engine import Begin, retried_once
 from moonlit.people.errors import PeopleContended, TimeOffOverlaps
 from moonlit.people.hours import gives, stay
@@ -64,15 +65,24 @@ class TimeOffAdded(Model):
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The practice's days `first` to `last`, each None for any."""
+    """The practice's days `first` to `last`, each None for any.
+
+    Raises:
+        RequestValidationError: They are the wrong way round.
+    """
 
     first: date | None
     last: date | None
     zone: ZoneInfo
 
+    def __post_init__(self) -> None:
+        """Refuse days that are the wrong way round."""
+        expect_order(self.first, self.last)
+
     def instants(self) -> tuple[datetime | None, datetime | None]:
         """Return their beginning and their end."""
-        return _midnight(self.first, self.zone), _midnight(self.last and self.last + timedelta(days=1), self.zone)
+        first = midnight(self.first, self.zone) if self.first else None
+        return first, midnight(self.last + timedelta(days=1), self.zone) if self.last else None
 
 
 def page(connection: sa.Connection, provider_id: UUID, days: Days, *, limit: int, after: str | None) -> TimeOffList:
@@ -161,10 +171,6 @@ class ProviderTimeOff:
         others = [span(start, end) for _, start, end in work.time_off_within(ids, first, last)]
         found = hit(span(wanted.start, wanted.end), others, [stay(each) for each in theirs])
         return stranded(each.stranded("time_off") for each in theirs if each.id in found)
-
-
-def _midnight(day: date | None, zone: ZoneInfo) -> datetime | None:
-    return None if day is None else datetime.combine(day, time(), zone)
 
 
 def _shown(time_off_id: UUID, start: datetime, end: datetime, zone: ZoneInfo) -> TimeOff:

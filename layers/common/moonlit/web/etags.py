@@ -1,4 +1,4 @@
-"""Optimistic concurrency: an ETag is the hash of what was shown, and a change says which one it was made from."""
+"""Optimistic concurrency: an ETag is the hash of what may be changed, and a change says which one it was made from."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import hashlib
 from http import HTTPStatus
 from typing import Annotated
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import StringConstraints
 
 from moonlit.errors import MoonlitError
+from moonlit.web.models import Model
 
 IfMatch = Annotated[str, StringConstraints(max_length=200, pattern=r'^(\*|(W/)?"[\x21\x23-\x7e]+")$')]
 """The ETag of the state that a change was made from, or `*` for whatever stands."""
@@ -26,12 +27,13 @@ class PreconditionRequired(MoonlitError):
     status, slug, title = HTTPStatus.PRECONDITION_REQUIRED, "precondition-required", "Say which state you are changing"
 
 
-def etag(shown: BaseModel) -> str:
-    """Return the strong ETag (RFC 9110) of an answer: the same content has the same one, whoever wrote it."""
-    return f'"{hashlib.sha256(shown.model_dump_json(by_alias=True).encode()).hexdigest()[:32]}"'
+def etag(shown: Model) -> str:
+    """Return the strong ETag (RFC 9110) of what a change may change: the same content has the same one."""
+    content = shown.model_dump_json(by_alias=True, exclude=set(shown.derived))
+    return f'"{hashlib.sha256(content.encode()).hexdigest()[:32]}"'
 
 
-def expect(if_match: str | None, current: BaseModel, *, required: bool = False) -> None:
+def expect(if_match: str | None, current: Model, *, required: bool = False) -> None:
     """Refuse a change that was made from another state than `current`, which stands locked in this transaction.
 
     Raises:

@@ -15,8 +15,10 @@ from aws_lambda_powertools.event_handler.openapi.exceptions import RequestUnsupp
 from aws_lambda_powertools.event_handler.router import APIGatewayHttpRouter
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import BaseModel
+from sqlalchemy.exc import DBAPIError
 
-from moonlit.errors import MoonlitError
+from moonlit.db.engine import CONTENDED, sqlstate
+from moonlit.errors import Contended, MoonlitError
 from moonlit.observability import logger
 from moonlit.web import problems
 
@@ -37,6 +39,7 @@ class HttpApi(APIGatewayHttpResolver):
         self.exception_handler([UnicodeDecodeError, binascii.Error])(_not_text)
         self.exception_handler(RequestUnsupportedContentType)(lambda _: _not_json())
         self.exception_handler(ServiceError)(_not_served)
+        self.exception_handler(DBAPIError)(_database_refused)
         self.exception_handler(Exception)(_unexpected)
 
     def resolve(self, event: Any, context: LambdaContext) -> dict[str, Any]:
@@ -119,6 +122,11 @@ def _not_json() -> Response[str]:
 def _not_served(error: ServiceError) -> Response[str]:
     status = HTTPStatus(error.status_code)
     return problems.document(status, status.phrase.lower().replace(" ", "-"), status.phrase)
+
+
+def _database_refused(error: DBAPIError) -> Response[str]:
+    """Tell who lost to others that they may ask again; the rest is a bug."""
+    return problems.of(Contended("ask again")) if sqlstate(error) in CONTENDED else _unexpected(error)
 
 
 def _unexpected(error: Exception) -> Response[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -24,8 +24,12 @@ EARLIEST_YEAR, LATEST_YEAR = 1850, 2200
 
 
 class Model(BaseModel):
-    """A JSON object of the HTTP contract."""
+    """A JSON object of the HTTP contract.
 
+    `derived` names members that nobody changes by sending the object: an ETag is not of them.
+    """
+
+    derived: ClassVar[frozenset[str]] = frozenset()
     model_config = ConfigDict(
         alias_generator=to_camel,
         validate_by_name=True,

@@ -48,12 +48,10 @@ def generate(apis: Iterable[HttpApi]) -> str:
 
 
 def _add_what_every_route_answers(operation: dict[str, Any]) -> None:
-    """Describe what is answered before the route itself is asked: by API Gateway, and by the router."""
+    """Describe what is answered before the route itself is asked: by API Gateway, and for what is not JSON."""
     responses = operation["responses"]
     if "security" in operation:
         responses["401"]["content"]["application/json"] = {"schema": _GATEWAY}
-    if any(parameter["in"] == "path" for parameter in operation.get("parameters", ())):
-        responses.setdefault("404", _problem(HTTPStatus.NOT_FOUND))  # An id of characters that no path may hold.
     if "requestBody" in operation:
         responses.setdefault("415", _problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE))
 

@@ -1,4 +1,4 @@
-"""Service instances as staff change them one by one: the SQL for it."""
+"""The store of service instances, as staff change them one by one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from moonlit.booking.stranding import Stranded, future_visits, stranded
 from moonlit.db.engine import violated_constraint
-from moonlit.db.tables import appointments, service_instance_integrations, service_instances
+from moonlit.db.tables import appointments, service_instance_integrations, service_instances, services
 from moonlit.errors import NotFound
 from moonlit.provisioning.instances.errors import InstanceExists
 
@@ -30,6 +30,12 @@ class InstanceTables:
         """Tell whether the table has such a row."""
         return bool(self._connection.scalar(sa.select(sa.exists().where(table.c.id == row_id))))
 
+    def is_in_use(self, service_id: UUID) -> bool | None:
+        """Tell whether the service is in use, None when there is none; it stays so until this transaction ends."""
+        query = sa.select(services.c.is_active).where(services.c.id == service_id).with_for_update(read=True)
+        in_use: bool | None = self._connection.execute(query).scalar_one_or_none()
+        return in_use
+
     def add(self, row: Mapping[str, Any]) -> None:
         """Store an instance.
 
@@ -37,7 +43,7 @@ class InstanceTables:
             InstanceExists: A live one has the same service, payer, location and place of service.
         """
         try:
-            with self._connection.begin_nested():  # A savepoint, so that a refusal leaves the transaction usable.
+            with self._connection.begin_nested():  # A refusal leaves a question to ask.
                 self._connection.execute(sa.insert(service_instances).values(**row))
         except DBAPIError as error:
             if violated_constraint(error) != _LIVE:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
-
-from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from moonlit.audit.store import Actor, Audit
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.db.tables import payers, services
+from moonlit.db.tables import payers
 from moonlit.errors import NotFound
 from moonlit.provisioning.instances import listing
 from moonlit.provisioning.instances.answers import InstanceBody, InstanceShown, RetirementShown, SystemName
 from moonlit.provisioning.instances.errors import InstanceContended, InstanceRetired
 from moonlit.provisioning.instances.store import BY_STAFF, InstanceTables
+from moonlit.web.malformed import in_body
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Instances:
 
         Raises:
             NotFound: There is no such payer.
-            RequestValidationError: There is no such service.
+            RequestValidationError: There is no such service, or it is out of use.
             InstanceExists: The payer has it there already.
         """
         row = {"id": uuid4(), "payer_id": payer_id, **body.model_dump(by_alias=False)}
@@ -41,9 +39,9 @@ class Instances:
             tables = InstanceTables(connection)
             if not tables.has(payers, payer_id):
                 raise NotFound("no such payer")
-            if not tables.has(services, body.service_id):
-                bad: list[Any] = [{"loc": ("body", "serviceId"), "type": "unknown_id"}]
-                raise RequestValidationError(bad)
+            in_use = tables.is_in_use(body.service_id)
+            if not in_use:
+                raise in_body("unknown_id" if in_use is None else "inactive_service", "serviceId")
             tables.add(row)
             told = {"payerId": str(payer_id), **body.model_dump(mode="json")}
             Audit(connection, actor, self.clock.now()).changed("create", "service_instance", row["id"], after=told)
