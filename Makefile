@@ -39,8 +39,9 @@ up: $(INSTALLED)  ## Start everything on this machine; NOW, CLINIC, PORT, {INTAK
 demo: $(INSTALLED)  ## Tell the main job on a stack of its own, with proof; NOW, CLINIC, and those of the EHRs as above.
 	@exec $(PYTHON) -m local.demo
 
+invoke: override export PAYLOAD := $(value PAYLOAD)
 invoke: $(INSTALLED)  ## Call a function of the running stack: make invoke FUNCTION=sync_cron PAYLOAD='{}'
-	@PAYLOAD='$(subst ','\'',$(value PAYLOAD))' exec $(PYTHON) -m local.invoke
+	@exec $(PYTHON) -m local.invoke
 
 test: $(INSTALLED)  ## Run every test; ARGS goes to pytest, such as ARGS="tests/unit -k slots".
 	@exec $(PYTHON) -m pytest -n 2 --dist loadgroup $(ARGS)

@@ -102,6 +102,9 @@ def test_a_function_is_called_by_make_invoke(stack_folder: Path) -> None:
     answer = make(stack_folder, "invoke", FUNCTION="migrate", PAYLOAD="{}")
     assert json.loads(answer.stdout)["revision"]
     assert answer.returncode == 0
+    sample = (ROOT / "functions/availability/events/health.json").read_text()  # With a `$`, which make must leave.
+    health = make(stack_folder, "invoke", "FUNCTION=availability", f"PAYLOAD={sample}")
+    assert json.loads(health.stdout)["statusCode"] == 200, health.stdout
     unknown = make(stack_folder, "invoke", FUNCTION="migrat")
     assert unknown.returncode
     assert "Function not found" in unknown.stderr
