@@ -113,6 +113,8 @@ def test_a_malformed_member_is_named_by_its_pointer(site: Site, path: str, value
         b'{"start": NaN}',
         b'{"start": ' + b"1" * 5000 + b"}",
         b"[" * 100_000,
+        json.dumps([GOOD, GOOD]).encode(),
+        json.dumps(GOOD).encode()[:-1] + b', "state": "ID"}',  # Which one was meant?
         json.dumps({"x": "y" * 300_000}).encode(),
     ],
 )

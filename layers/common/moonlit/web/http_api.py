@@ -83,11 +83,22 @@ def _strict_json(body: str) -> Any:
     if len(body) > LONGEST_BODY:
         raise json.JSONDecodeError("too long", "", 0)
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        parsed = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_each_name_once)
     except json.JSONDecodeError:
         raise
     except (ValueError, RecursionError):  # A number of thousands of digits, or a list in a list in a list.
         raise json.JSONDecodeError("too deep", "", 0) from None
+    if isinstance(parsed, list):  # Powertools would take the first item for the body, and pass over the others.
+        raise json.JSONDecodeError("no object", "", 0)
+    return parsed
+
+
+def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object's members; of two with one name nobody can tell which was meant."""
+    named = dict(members)
+    if len(named) < len(members):
+        raise json.JSONDecodeError("a name twice", "", 0)
+    return named
 
 
 def _no_constant(name: str) -> Any:
