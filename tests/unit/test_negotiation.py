@@ -43,7 +43,7 @@ def test_the_form_that_is_liked_best_is_given(accept: str | None, given: str) ->
 
 
 def test_no_cell_begins_a_formula() -> None:
-    dangerous = ["=1+1", "+1", "-1", "@sum(A1)", "\tx", "\rx"]
+    dangerous = ["=1+1", "+1", "-1", "@sum(A1)", "\tx", "\rx", "\n=1", *"\uff1d\uff0b\uff0d\uff20"]
     text = csv_text.written(["a"], [[cell] for cell in [*dangerous, "plain", 'with "quotes", commas\nand lines']])
     rows = [row for (row,) in csv.reader(text.splitlines(keepends=True))]
     assert rows == ["a", *(f"'{cell}" for cell in dangerous), "plain", 'with "quotes", commas\nand lines']
