@@ -18,6 +18,7 @@ from moonlit.booking.claims import lock
 from moonlit.db import tables as t
 from moonlit.db.engine import Begin, beginner, connect
 from moonlit.people.hours import Change, HoursWanted, ProviderHours
+from moonlit.people.partner_users import PartnerUsers, PartnerUserWanted
 from moonlit.people.provider_answers import ProviderWanted
 from moonlit.people.provider_store import ProviderStore
 from moonlit.people.providers import Change as ProviderChange
@@ -32,6 +33,7 @@ from tests.fixtures_people import PROVIDER, add_visit
 from tests.fixtures_sync import MemoryQueue
 
 ACTOR = Actor("staff", UUID(int=0x99))
+HOUSES = UUID(int=0x51), UUID(int=0x52)
 
 
 @pytest.fixture
@@ -124,6 +126,24 @@ def test_of_two_who_change_what_they_read_the_second_is_told(opened: Callable[[]
             late.result(timeout=10)
     with first() as connection:
         assert ProviderStore(connection).get(INES).max_daily_appointments == 4
+
+
+def test_who_is_moved_to_another_house_meanwhile_is_still_found(opened: Callable[[], Begin]) -> None:
+    first, second = opened(), opened()
+    wanted = PartnerUserWanted(organization_id=HOUSES[0], email="leo@example.org", name="Leo", role="case_manager")
+    with first() as connection:
+        connection.execute(sa.insert(t.organizations), [{"id": house, "name": "House"} for house in HOUSES])
+    clock = MovableClock()
+    read = PartnerUsers(first, clock).add(wanted, ACTOR)
+    again = wanted.model_copy(update={"name": "Leo Marsh"})
+    with ThreadPoolExecutor(1) as pool:
+        with first() as connection:
+            moved = sa.update(t.partner_users).where(t.partner_users.c.id == read.id)
+            connection.execute(moved.values(organization_id=HOUSES[1]))
+            waiting = pool.submit(PartnerUsers(second, clock).change, read.id, again, etag(read), ACTOR)
+            wait_for_one_in_line(opened())
+        with pytest.raises(StaleEtag):
+            waiting.result(timeout=10)
 
 
 def test_of_two_who_resync_at_once_one_opens_the_run(opened: Callable[[], Begin]) -> None:

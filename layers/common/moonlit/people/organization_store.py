@@ -84,9 +84,10 @@ class PartnerUserStore:
         Raises:
             NotFound: There is none.
         """
-        query = _USER.where(partner_users.c.id == user_id)
-        locking = query.with_for_update(of=partner_users, key_share=True)
-        row = self._connection.execute(locking if lock else query).mappings().one_or_none()
+        mine = partner_users.c.id == user_id
+        if lock:  # In a statement of its own: who moves house while it waits would have no row in a join begun before.
+            self._connection.execute(sa.select(partner_users.c.id).where(mine).with_for_update(key_share=True))
+        row = self._connection.execute(_USER.where(mine)).mappings().one_or_none()
         if row is None:
             raise NotFound(f"partner user {user_id}")
         return row
