@@ -207,6 +207,23 @@ def test_who_stops_or_loses_a_licence_strands_visits_to_come_and_a_dry_run_only_
     assert all(slot["providerIds"] == [str(EMIL)] for slot in slots)
 
 
+def test_who_stops_takes_along_what_residents_have_of_them(staff: Staff) -> None:
+    """Visits that an EHR told of name no attending."""
+    staff.functions.execute("delete from provider_payer_networks where provider_id = :id", id=EMIL)
+    with staff.functions.begin() as connection:
+        row = {"resident_id": EMIL, "attending_id": INES, "level": "sign_off_only", "effective_date": NOON.date()}
+        connection.execute(sa.insert(t.supervision_relationships).values(id=uuid4(), **row))
+    lent = staff.visit(TEN, provider_id=EMIL)
+    staff.visit(TEN + HOUR, provider_id=EMIL, payer_id=None)  # Nobody has said what it stands on.
+    assert put(staff, dry_run=True, active=False).stranded == {lent: "no_contract"}
+    assert put(staff, dry_run=True, acceptingNewPatients=False).stranded == {}
+    emil = {**PROVIDER, "name": "Emil Varga"}
+    assert put(staff, personKey="one").stranded == {}
+    assert put(staff, EMIL, dry_run=True, **emil | {"personKey": "one"}).stranded == {lent: "no_contract"}
+    assert put(staff, active=False, personKey="one").stranded == {lent: "no_contract"}
+    assert put(staff, active=False, licenseStates=[]).stranded == {}  # What is gone is gone.
+
+
 def test_where_a_calendar_is_stays_as_long_as_anything_says_so(staff: Staff) -> None:
     assert put(staff, ehrSystem="athena").slug == "ehr-system-in-use"
     nobody = staff.provider()

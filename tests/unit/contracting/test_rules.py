@@ -19,11 +19,11 @@ from moonlit.contracting.rules import (
     Tie,
     circles,
     differences,
-    has_ground,
     lifts_a_bar,
     overlapping,
     roster_after,
 )
+from moonlit.payers.booked import has_ground
 from moonlit.payers.rules import Payer, Provider, Roster
 
 START = date(2027, 1, 1)

@@ -35,7 +35,6 @@ from moonlit.contracting.rules import (
     PayerTerms,
     SupervisionTerms,
     differences,
-    has_ground,
     lifts_a_bar,
     named_alike,
     roster_after,
@@ -44,6 +43,7 @@ from moonlit.contracting.shown import shown
 from moonlit.contracting.store import PayerTables
 from moonlit.db.engine import Begin, retried_once
 from moonlit.observability import logger
+from moonlit.payers.booked import has_ground
 from moonlit.payers.rules import Payer
 from moonlit.relay import PAYER_CREATED
 from moonlit.web.etags import expect

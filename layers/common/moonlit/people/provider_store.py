@@ -17,6 +17,7 @@ from moonlit.db.tables import (
     provider_intakeq_settings,
     provider_payer_networks,
     providers,
+    supervision_relationships,
 )
 from moonlit.errors import NotFound
 from moonlit.people.provider_answers import Provider, ProviderEhr, ProviderSummary
@@ -94,6 +95,12 @@ class ProviderStore:
     def same_person(self, person_id: UUID) -> list[UUID]:
         """Return every id of a human."""
         query = sa.select(providers.c.id).where(providers.c.person_id == person_id).order_by(providers.c.id)
+        return list(self._connection.execute(query).scalars())
+
+    def residents(self, provider_id: UUID) -> list[UUID]:
+        """Return whom a provider supervises, on whatever days."""
+        of = supervision_relationships.c
+        query = sa.select(of.resident_id).where(of.attending_id == provider_id).distinct().order_by(of.resident_id)
         return list(self._connection.execute(query).scalars())
 
     def person_of_key(self, provider_id: UUID, person_key: str | None) -> UUID:

@@ -15,6 +15,7 @@ from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
 from moonlit.people.errors import EhrSystemInUse, PeopleContended
 from moonlit.people.joining import stranded_by_joining
+from moonlit.people.lending import stranded_by_lending
 from moonlit.people.persons import Persons
 from moonlit.people.provider_answers import NewProvider, Provider, ProviderChanged, ProviderList, ProviderWanted
 from moonlit.people.provider_store import ProviderStore, provider
@@ -111,6 +112,9 @@ class Providers:
             found = _stopped(store, future_visits(connection, now, provider_ids=[provider_id]), before, after)
             if "personKey" in changed:
                 found += stranded_by_joining(connection, provider_id, person_ids[1], now)
+            if (before.active and not after.active) or "personKey" in changed:
+                human = person_ids[1]
+                found += stranded_by_lending(connection, provider_id, now, active=after.active, person_id=human)
             hit = _once(found)
             if changed and not change.dry_run:
                 moved = {"claimsMoved": persons.move(provider_id, *person_ids)} if "personKey" in changed else {}
