@@ -31,7 +31,7 @@ from moonlit.observability import logger
 from moonlit.web.http_api import HttpApi
 from moonlit.web.refusals import noting
 
-app = HttpApi(noting(wiring.begin, "staff", note_refusal))
+app = HttpApi(noting(wiring.begin, None, note_refusal))
 app.include_router(visits.router)
 app.include_router(matching.router)
 app.include_router(runs.router)

@@ -219,3 +219,20 @@ def test_a_cursor_of_nobodys_is_malformed(functions: Functions, cursor: str) -> 
     add_staff(functions, "admin", ADMIN)
     status, said = ask(functions, asking(cursor=cursor))
     assert (status, said["errors"]) == (422, [{"pointer": "/query/cursor", "code": "cursor"}])
+
+
+def test_members_are_named_as_the_contract_names_them(functions: Functions) -> None:
+    add_staff(functions, "admin", "boss")
+    event = as_user("admin/create_payer", sub="boss") | {"body": '{"name": "Elm", "type": "private", "status_code": null}'}
+    answer = functions.call("admin", event)
+    assert (answer["statusCode"], json.loads(answer["body"])["errors"]) == (
+        422,
+        [{"pointer": "/?", "code": "extra_forbidden"}],
+    )
+
+
+def test_a_partner_who_tries_the_offices_doors_leaves_a_trace(functions: Functions) -> None:
+    user_id = add_partner(functions, "case_manager", "partner")
+    assert functions.call("admin", as_user("admin/payers", sub="partner"))["statusCode"] == 403
+    (line,) = functions.rows("select actor_kind, actor_id, entity, after from audit_log where action = 'refused'")
+    assert (line["actor_kind"], line["actor_id"], line["entity"]) == ("partner", user_id, "GET /admin/payers")

@@ -79,7 +79,7 @@ def test_a_provider_is_added_found_and_paged(staff: Staff) -> None:
     (line,) = staff.audited("provider")
     assert (line["action"], line["actor_id"], line["entity_id"]) == ("create", staff.id, str(provider_id))
     assert (line["before"], line["request_id"]) == (None, "request-add_provider")
-    assert line["after"]["untold"] == ["name", "npi"]
+    assert line["after"]["untold"] == ["name", "npi", "personKey"]
     assert line["after"]["licenseStates"] == ["ID", "UT"]
     assert "Ruth" not in json.dumps(line, default=str)
 
@@ -262,7 +262,7 @@ def test_who_turns_out_to_be_somebody_known_takes_the_time_of_coming_visits_alon
     assert claimed(staff, coming) == [human]
     assert set(claimed(staff, joined)) == {human, EMIL}
     assert claimed(staff, past) == [INES]
-    assert staff.audited("provider")[0]["after"] == {"personKey": "ines", "claimsMoved": 2}
+    assert staff.audited("provider")[0]["after"] == {"untold": ["personKey"], "claimsMoved": 2}
     busy = sample("book/book")
     assert staff.functions.call("book", busy)["statusCode"] == 409  # Under either id.
     assert put(staff).said["changed"] == ["personKey"]  # And back again.

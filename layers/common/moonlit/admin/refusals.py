@@ -1,4 +1,4 @@
-"""What staff are refused, in the audit log."""
+"""What is refused to whoever asks for what the practice's own people do, in the audit log."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from moonlit.audit.store import Actor, Audit
 
 
 def note_refusal(actor: Actor, slug: str, route: str, entity_id: str | None) -> None:
-    """Note that one of the practice's own people asked for what they may not have."""
+    """Note that somebody asked for what they may not have."""
     with wiring.begin()() as connection:
         Audit(connection, actor, wiring.clock().now()).refused(slug, route, entity_id)

@@ -1,4 +1,8 @@
-"""Lists a page at a time: where the next page begins is told by the last row, so rows that come or go shift nothing."""
+"""Lists a page at a time: where the next page begins is told by the last row, so that other rows may come and go.
+
+A row that is the last of a page and is renamed or removed before the next one is asked for leads astray: `by_name` goes
+on from its new name, and refuses the cursor when it is gone.
+"""
 
 from __future__ import annotations
 

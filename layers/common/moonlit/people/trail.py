@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-UNTOLD = frozenset({"name", "npi", "email", "identitySub"})
+UNTOLD = frozenset({"name", "npi", "email", "identitySub", "personKey"})
 """Members that say who somebody is: that they changed is told, and not what they were."""
 
 

@@ -94,8 +94,11 @@ def _strict_json(body: str) -> Any:
 
 
 def _each_name_once(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object's members; of two with one name nobody can tell which was meant."""
-    named = dict(members)
+    """Return an object's members; of two with one name nobody can tell which was meant.
+
+    Members are in camelCase. Pydantic takes our own names of them too, so what has an underscore is made unknown.
+    """
+    named = {f"{name} " if "_" in name else name: value for name, value in members}
     if len(named) < len(members):
         raise json.JSONDecodeError("a name twice", "", 0)
     return named

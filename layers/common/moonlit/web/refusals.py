@@ -18,15 +18,15 @@ type Note = Callable[[Actor, str, str, str | None], None]
 """Is told who asked, the slug of the refusal, the route, and the id in the path if that is one."""
 
 
-def noting(begin: Callable[[], Begin], kind: str, note: Note) -> Callable[[HttpApi, HTTPStatus, str], None]:
-    """Return what notes every 403, 404 and 422 of people of that `kind`, `staff` or `partner`."""
+def noting(begin: Callable[[], Begin], kind: str | None, note: Note) -> Callable[[HttpApi, HTTPStatus, str], None]:
+    """Return what notes every 403, 404 and 422 of people of that `kind`, `staff` or `partner`, or of both."""
 
     def noted(app: HttpApi, status: HTTPStatus, slug: str) -> None:
         if status not in _NOTED:
             return
         event = app.current_event
         for principal in _signed_in(begin(), app):
-            if principal.kind == kind:
+            if kind in (None, principal.kind):
                 note(auth.actor(principal, event), slug, event.route_key or "", _id_in_path(app))
 
     return noted
