@@ -223,7 +223,9 @@ def test_a_cursor_of_nobodys_is_malformed(functions: Functions, cursor: str) -> 
 
 def test_members_are_named_as_the_contract_names_them(functions: Functions) -> None:
     add_staff(functions, "admin", "boss")
-    event = as_user("admin/create_payer", sub="boss") | {"body": '{"name": "Elm", "type": "private", "status_code": null}'}
+    event = as_user("admin/create_payer", sub="boss") | {
+        "body": '{"name": "Elm", "type": "private", "status_code": null}'
+    }
     answer = functions.call("admin", event)
     assert (answer["statusCode"], json.loads(answer["body"])["errors"]) == (
         422,

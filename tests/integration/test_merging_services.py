@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -18,7 +19,10 @@ from moonlit.catalog.errors import MergeIntoInactive
 from moonlit.catalog.merging import Merging, ServicesMerged
 from moonlit.db import tables as t
 from moonlit.db.engine import beginner, connect
+from moonlit.practice.answers import SettingsWanted
+from moonlit.practice.settings import Settings
 from moonlit.sync.schedule_sql import DIRECTORY
+from moonlit.web.etags import StaleEtag, etag
 from tests.fixtures_access import add_staff, as_user
 from tests.fixtures_booking import INES, INSTANCE, NEW_PAYER, PAYER, SERVICE_ID
 from tests.fixtures_functions import Functions, functions, sample
@@ -325,6 +329,40 @@ def test_of_two_opposite_merges_at_once_one_is_refused(functions: Functions, dat
         assert sorted(each.result() for each in asked) == ["merged", "refused"]
     (standing,) = functions.rows("select id from services where is_active")
     assert functions.rows("select distinct service_id from appointments") == [{"service_id": standing["id"]}]
+
+
+def test_settings_that_are_written_while_a_service_is_merged_do_not_bring_it_back(
+    functions: Functions, database_url: str
+) -> None:
+    add_service(functions)
+    default = {"name": "Twice", "service_id": str(TWICE), "location": "Telehealth", "pos_code": "10", "required": True}
+    with functions.begin() as connection:
+        connection.execute(sa.update(t.practice_settings).values(default_services=[{**default, "mappings": {}}]))
+    engines = [connect(database_url) for _ in range(3)]
+    merging, settings = Merging(beginner(engines[0]), functions.clock), Settings(beginner(engines[1]), functions.clock)
+    read = settings.show()
+    wanted = SettingsWanted.model_validate(read.model_dump(mode="json", by_alias=True) | {"name": "Renamed"})
+
+    def wait_for(number: int) -> None:
+        deadline = time.monotonic() + 10
+        while functions.rows("select count(*) as n from pg_locks where not granted")[0]["n"] < number:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    with ThreadPoolExecutor(2) as pool:
+        with beginner(engines[2])() as connection:
+            connection.execute(sa.select(t.practice_settings.c.name).with_for_update())
+            merged_in = pool.submit(merging.merge, TWICE, SERVICE_ID, Actor("staff"), dry_run=False)
+            wait_for(1)
+            renamed = pool.submit(settings.replace, wanted, etag(read), Actor("staff"))
+            wait_for(2)
+        assert merged_in.result(timeout=10).default_services == 1
+        with pytest.raises(StaleEtag):
+            renamed.result(timeout=10)
+    (kept,) = functions.rows("select default_services from practice_settings")
+    assert [each["service_id"] for each in kept["default_services"]] == [str(SERVICE_ID)]
+    for engine in engines:
+        engine.dispose()
 
 
 def test_every_column_that_names_a_service_or_an_instance_is_thought_of() -> None:

@@ -16,8 +16,9 @@ from moonlit.errors import NotFound
 from moonlit.provisioning import answers
 from moonlit.provisioning.errors import RunNotApplied, RunTouched
 from moonlit.provisioning.request import RunRequest
-from moonlit.provisioning.rules import Strategy
+from moonlit.provisioning.rules import Action, Offer, Step, Strategy
 from moonlit.provisioning.use_cases import BATCH_PAYERS, Provisioner
+from moonlit.provisioning.writing import Done, Writer
 from tests.integration.clinic.test_load_and_export import counted_statements
 from tests.integration.provisioning.clinics import ADMIN, ZONE, Found, steps
 
@@ -315,3 +316,45 @@ def test_two_at_once_make_everything_once(found: Found, app_url: str) -> None:
         found.undo(run.run_id)
     for engine in engines:
         engine.dispose()
+
+
+def test_a_visit_that_was_booked_by_what_was_mapped_keeps_its_mapping(found: Found) -> None:
+    run = found.run("apply", "all")
+    made = {one.service_instance_id for one in run.actions if one.action == "create_instance"}
+    mapped = next(
+        one.service_instance_id
+        for one in run.actions
+        if one.action == "create_mapping" and one.service_instance_id not in made
+    )
+    found.execute(
+        "update appointments set service_instance_id = :id, created_at = created_at + interval '1 day'"
+        " where id = (select id from appointments where id not in ("
+        "select jsonb_array_elements_text(kept -> 'appointmentIds')::uuid from provisioning_actions) limit 1)",
+        id=mapped,
+    )
+    with pytest.raises(RunTouched) as refused:
+        found.undo(run.run_id)
+    assert refused.value.extra["touched"] == [str(mapped)]
+
+
+def test_what_depends_on_an_instance_that_others_made_meanwhile_is_left_alone(found: Found) -> None:
+    (row,) = found.rows("select * from service_instances where retired_reason = 'duplicate_on_import'")
+    found.execute("delete from service_instance_integrations where service_instance_id in (select id from service_instances where payer_id = :payer)", payer=row["payer_id"])  # fmt: skip
+    offer = Offer(row["service_id"], row["location"], "77")
+    found.execute("update service_instances set pos_code = '77' where id = :id", id=row["id"])
+    theirs, ours = uuid4(), uuid4()
+    found.execute(
+        "insert into service_instances (id, service_id, payer_id, location, pos_code)"
+        " values (:id, :service_id, :payer_id, :location, '77')",
+        id=theirs, service_id=offer.service_id, payer_id=row["payer_id"], location=offer.location,
+    )  # fmt: skip
+    before = found.export()
+    steps_ = (
+        Step(Action.CREATE_INSTANCE, row["payer_id"], offer.service_id, ours, None, {"location": offer.location, "posCode": "77"}),
+        Step(Action.RETIRE_DUPLICATE, row["payer_id"], offer.service_id, row["id"], {}, {}, merged_into=ours),
+        Step(Action.CREATE_MAPPING, row["payer_id"], offer.service_id, ours, None, {"system": "intakeq", "externalId": "x"}),
+    )  # fmt: skip
+    with found.begin() as connection:
+        done = Writer(connection, found.clock.now()).carry_out([Done(n, step) for n, step in enumerate(steps_)])
+    assert [one.error for one in done] == ["overtaken"] * 3
+    assert found.export() == before
