@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from moonlit import wiring
 from moonlit.booking.outbox import Outbox
+from moonlit.db.engine import beginner, connect
 from moonlit.events import EventBus, EventsNotPublished
 from moonlit.provisioning.errors import BackfillRefused, ProvisioningIncomplete
 from moonlit.relay import PAYER_CREATED, relay_at_once
@@ -125,6 +126,43 @@ def test_what_the_bus_did_not_take_is_published_by_the_next_sweep_and_the_payer_
     assert made(functions) == ["athena", "intakeq"]
     functions.call("sweeper", sample("sweeper/every_minute"))
     assert len(functions.events) == 1
+
+
+def test_what_cannot_be_noted_as_published_is_published_again_and_its_caller_answered(
+    functions: Functions, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created(functions)
+    monkeypatch.setenv("EVENT_BUS_NAME", "bus")
+    rival, impatient = connect(app_url), connect(app_url)
+    with impatient.begin() as connection:
+        connection.execute(sa.text("set lock_timeout = '50ms'"))
+    with rival.begin() as connection:
+        connection.execute(sa.text("select from outbox for update"))
+        relay_at_once(beginner(impatient), functions.clock, wiring.publisher())
+    for engine in (rival, impatient):
+        engine.dispose()
+    assert functions.call("sweeper", sample("sweeper/every_minute"))["events_relayed"] == 1
+    first, second = functions.events
+    assert first == second
+
+
+def test_an_event_that_comes_twice_leaves_alone_what_people_did_since(functions: Functions) -> None:
+    defaults(functions)
+    created(functions)
+    (waiting,) = functions.rows("select id from outbox")
+    event = told() | {"detail": {"eventId": str(waiting["id"]), "payerId": str(NEW_PAYER)}}
+    run = functions.call("payer_created", event)["runId"]
+    functions.execute("update service_instance_integrations set external_id = 'their-own'")
+    assert functions.call("payer_created", event) == {"runId": None}
+    assert {row["external_id"] for row in functions.rows("select external_id from service_instance_integrations")} == {
+        "their-own"
+    }
+    functions.execute("delete from service_instance_integrations")
+    functions.execute("update provisioning_runs set state = 'undone'")
+    assert functions.call("payer_created", event) == {"runId": None}
+    assert [str(row["id"]) for row in functions.rows("select id from provisioning_runs")] == [run]
+    functions.call("payer_created", told())  # Of another event, such as that a bar was lifted.
+    assert made(functions) == ["athena", "intakeq"]
 
 
 def test_what_is_told_to_people_stays_in_the_outbox(functions: Functions) -> None:

@@ -18,6 +18,7 @@ from moonlit.errors import MoonlitError
 
 DEADLOCK, SERIALIZATION_FAILURE, LOCK_NOT_AVAILABLE = "40P01", "40001", "55P03"
 CONTENDED = (DEADLOCK, SERIALIZATION_FAILURE, LOCK_NOT_AVAILABLE)
+FOREIGN_KEY_VIOLATION = "23503"
 _STATEMENTS_KEPT = 512
 _LOOPBACK = (None, "localhost", "127.0.0.1", "::1")  # None: the URL names a socket of this machine.
 _TOLD = ("C", "t", "c", "n")  # Of the fields of PostgreSQL's errors: SQLSTATE, table, column and constraint.
@@ -115,14 +116,19 @@ def _field(error: DBAPIError, name: str) -> str | None:
 def retried_once[Result](work: Callable[[], Result], otherwise: MoonlitError) -> Result:
     """Run `work`, a whole transaction; again after a deadlock or serialization failure; then raise `otherwise`.
 
-    A lock that was waited for in vain (the role's `lock_timeout`) is not waited for again.
+    A lock that was waited for in vain (the role's `lock_timeout`) is not waited for again. What a row was to refer to
+    may have been deleted since it was read, as what an undone run had made: whoever reads anew sees that it is gone,
+    and a reference that leads nowhere even then is a mistake, and raised as it is.
     """
-    for _ in range(2):
+    for is_last in (False, True):
         try:
             return work()
         except DBAPIError as error:
-            if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            code = sqlstate(error)
+            if code == LOCK_NOT_AVAILABLE:
                 raise otherwise from None
-            if sqlstate(error) not in (DEADLOCK, SERIALIZATION_FAILURE):
+            if code == FOREIGN_KEY_VIOLATION and not is_last:
+                continue
+            if code not in (DEADLOCK, SERIALIZATION_FAILURE):
                 raise
     raise otherwise

@@ -41,6 +41,11 @@ class ProvisioningRuns:
         """
         return self._run(run_id, sa.select(provisioning_runs).with_for_update())
 
+    def has_answered(self, event_id: UUID, payer_id: UUID) -> bool:
+        """Tell whether a run has done what the event asks for, even if it was undone since."""
+        given = {"event_id": event_id, "payer_id": payer_id}
+        return bool(self._connection.execute(_ANSWERED, given).scalar_one())
+
     def run(self, run_id: UUID) -> sa.RowMapping:
         """Return a run.
 
@@ -122,3 +127,9 @@ _COUNT = sa.text("""
     update provisioning_runs set actions = actions + :actions, actions_failed = actions_failed + :failed
     where id = :run_id
 """).bindparams(sa.bindparam("run_id", type_=sa.UUID))
+_ANSWERED = sa.text("""
+    select exists (
+        select from outbox o join provisioning_runs r on r.started_at >= o.created_at
+        where o.id = :event_id and r.payer_ids = array[:payer_id] and r.mode = 'apply' and r.requested_by = 'system'
+            and r.state in ('applied', 'undone'))
+""").bindparams(sa.bindparam("event_id", type_=sa.UUID), sa.bindparam("payer_id", type_=sa.UUID))

@@ -45,6 +45,7 @@ class Undoing:
                 raise RunNotApplied(f"run {run_id}")
             if run["state"] == "undone":
                 return
+            connection.execute(_LOCK, {"run_id": run_id})
             self._expect_untouched(connection, run_id)
             self._take_back(connection, run_id)
             Audit(connection, actor, now).changed_each(
@@ -77,6 +78,12 @@ _MOVED = f"""(
     from {_DONE} cross join lateral jsonb_array_elements_text(a.kept -> 'appointmentIds') m (id)
     where a.action = 'retire_duplicate') moved"""
 
+# Staff who change one of the instances wait, and find it as it is then; who books it does not.
+_LOCK = sa.text(f"""
+    select i.id from service_instances i where i.id in (select a.service_instance_id from {_DONE}) order by i.id
+    for no key update of i
+""").bindparams(_RUN)
+
 # Each part looks from the run's actions along an index: there may be tens of thousands, of which the planner, right
 # after the run, knows nothing.
 _TOUCHED = sa.text(f"""
@@ -95,6 +102,13 @@ _TOUCHED = sa.text(f"""
     -- A visit refers to what was made.
     select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id
     where a.action = 'create_instance' and not exists (select from {_MOVED} where moved.appointment_id = v.id)
+    union
+    -- A visit that is on its way, to another time or EHR, may have to go back to what was made.
+    select a.service_instance_id from {_DONE}
+    where a.action = 'create_instance' and a.service_instance_id::text in (
+      select w.move #>> '{{before,service_instance_id}}' from ehr_writes w
+      where w.state in ('waiting', 'sending', 'unknown', 'watching')
+        and w.move #>> '{{before,service_instance_id}}' is not null)
     union
     -- A visit was booked by what was mapped.
     select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id

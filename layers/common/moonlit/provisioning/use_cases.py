@@ -133,13 +133,17 @@ class Provisioner:
         )
         return run.id
 
-    def provision_new(self, payer_id: UUID, actor: Actor) -> UUID | None:
+    def provision_new(self, payer_id: UUID, event_id: UUID, actor: Actor) -> UUID | None:
         """Give a payer what it lacks and return the run's id; None when it lacks nothing or is barred.
+
+        The same event again does nothing more: what people have changed or undone since is to stay.
 
         Raises:
             ProvisioningIncomplete: Something could not be made; what could stands.
         """
         with self.begin() as connection:
+            if ProvisioningRuns(connection).has_answered(event_id, payer_id):
+                return None
             store = Provisionable(connection)
             lacking = [
                 step

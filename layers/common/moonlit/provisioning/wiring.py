@@ -76,5 +76,7 @@ def provision_new(event: PayerCreated) -> dict[str, Any]:
     Raises:
         ProvisioningIncomplete: Something could not be made.
     """
-    run_id = provisioner().provision_new(event.payer_id, Actor("system", request_id=str(event.event_id)))
+    run_id = provisioner().provision_new(
+        event.payer_id, event.event_id, Actor("system", request_id=str(event.event_id))
+    )
     return {"runId": run_id and str(run_id)}
