@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from local.clinic import export
 from moonlit.audit.store import Actor
-from moonlit.clock import FixedClock
+from moonlit.clock import Clock
 from moonlit.db.engine import Begin
 from moonlit.provisioning import answers
 from moonlit.provisioning.answers import RunShown
@@ -30,7 +30,7 @@ class Found:
     """A practice whose payers are to be made bookable."""
 
     begin: Begin
-    clock: FixedClock
+    clock: Clock
 
     def run(
         self, mode: Literal["dryRun", "apply"], strategy: str = "hybrid", payer_ids: list[UUID] | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,8 +15,10 @@ from moonlit.db.engine import beginner, connect
 from moonlit.errors import NotFound
 from moonlit.provisioning import answers
 from moonlit.provisioning.errors import RunNotApplied, RunTouched
+from moonlit.provisioning.instances.use_cases import Instances
 from moonlit.provisioning.request import RunRequest
 from moonlit.provisioning.rules import Action, Offer, Step, Strategy
+from moonlit.provisioning.undoing import Undoing
 from moonlit.provisioning.use_cases import BATCH_PAYERS, Provisioner
 from moonlit.provisioning.writing import Done, Writer
 from tests.integration.clinic.test_load_and_export import counted_statements
@@ -103,6 +105,33 @@ def test_orphans_that_visits_refer_to_stay_and_are_told(found: Found) -> None:
     assert run.orphans_kept
     left = found.rows("select id from service_instances where payer_id is null")
     assert [row["id"] for row in left] == [row["id"] for row in referenced]
+
+
+def test_who_maps_an_instance_while_its_run_is_undone_is_not_told_that_it_is_mapped(
+    found: Found, app_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = found.export()
+    run = found.run("apply")
+    made = {one.service_instance_id for one in run.actions if one.action == "create_instance"}
+    mappings = [one for one in run.actions if one.action == "create_mapping" and one.service_instance_id in made]
+    mapping = mappings[0]
+    system: Literal["athena", "practiceq"] = "athena" if (mapping.after or {})["system"] == "athena" else "practiceq"
+    engine, expect = connect(app_url), Undoing._expect_untouched
+    staff = Instances(beginner(engine), found.clock, ZONE)
+    under_way: list[Future[Any]] = []
+
+    def mapped_meanwhile(undoing: Undoing, connection: sa.Connection, run_id: UUID) -> None:
+        expect(undoing, connection, run_id)
+        under_way.append(pool.submit(staff.map, mapping.service_instance_id, system, "their-own", ADMIN))
+        wait(under_way, timeout=0.5)
+
+    monkeypatch.setattr(Undoing, "_expect_untouched", mapped_meanwhile)
+    with ThreadPoolExecutor(1) as pool:
+        found.undo(run.run_id)
+    with pytest.raises(NotFound):
+        under_way[0].result()
+    engine.dispose()
+    assert found.export() == before
 
 
 TOUCHES = {
