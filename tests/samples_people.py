@@ -98,6 +98,11 @@ def added_time_off(functions: Functions, answer: Any) -> None:
     assert [str(row["id"]) for row in functions.rows("select id from provider_time_off")] == [said["id"]]
 
 
+def moved_time_off(functions: Functions, answer: Any) -> None:
+    assert _body(answer)["id"] == str(_path("move_time_off", "timeOffId"))
+    assert [row["end"] for row in functions.rows('select "end" from provider_time_off')] == [TEN.replace(hour=19)]
+
+
 def dropped_time_off(functions: Functions, answer: Any) -> None:
     assert (answer["statusCode"], answer.get("body") or "") == (204, "")
     assert functions.rows("select 1 from provider_time_off") == []
@@ -160,6 +165,7 @@ GIVEN: Mapping[str, Callable[[Functions], None]] = {
     "admin/change_provider": a_visit,
     "admin/drop_time_off": time_off,
     "admin/hours": an_admin,
+    "admin/move_time_off": time_off,
     "admin/organization": a_partner,
     "admin/organizations": a_partner,
     "admin/partner_user": a_partner,
@@ -180,6 +186,7 @@ PROMISED: Mapping[str, Callable[[Functions, Any], None]] = {
     "admin/change_provider": asked_to_stop,
     "admin/drop_time_off": dropped_time_off,
     "admin/hours": hours,
+    "admin/move_time_off": moved_time_off,
     "admin/organization": shown_organization,
     "admin/organizations": organizations,
     "admin/partner_user": shown_partner_user,

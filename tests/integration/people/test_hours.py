@@ -222,6 +222,47 @@ def test_time_off_over_time_off_is_refused(staff: Staff) -> None:
     assert len(off(staff)) == 3
 
 
+def move(staff: Staff, time_off_id: Any, start: Any, end: Any, *, dry_run: bool = False, who: UUID = INES) -> Any:
+    query = {"dryRun": "true"} if dry_run else {}
+    body = {"start": start.isoformat(), "end": end.isoformat()}
+    return staff.ask("move_time_off", body, query=query, providerId=who, timeOffId=time_off_id)
+
+
+def test_time_off_that_becomes_longer_tells_only_the_visits_of_the_time_that_was_added(staff: Staff) -> None:
+    known, added = staff.visit(TEN), staff.visit(TEN + 2 * HOUR)
+    time_off_id = add(staff, TEN, TEN + HOUR).said["id"]
+    shown = len(staff.shown("time_off"))
+    asked = move(staff, time_off_id, TEN, TEN + 3 * HOUR, dry_run=True)
+    assert (asked.status, asked.said["id"], asked.said["dryRun"]) == (200, time_off_id, True)
+    assert asked.stranded == {added: "time_off"}
+    assert [line["action"] for line in staff.audited("time_off")] == ["create"]
+    for _ in range(2):  # The second one changes nothing, and strands nobody who was not told.
+        done = move(staff, time_off_id, TEN, TEN + 3 * HOUR)
+        assert (done.status, done.said["end"]) == (200, "2027-03-11T13:00:00-07:00")
+    assert (done.stranded, len(staff.shown("time_off"))) == ({}, shown + 2)
+    _, line = staff.audited("time_off")
+    assert (line["action"], line["entity_id"], line["actor_id"]) == ("update", time_off_id, staff.id)
+    assert line["before"]["end"] < line["after"]["end"]
+    assert line["before"]["providerId"] == line["after"]["providerId"] == str(INES)
+    (row,) = staff.functions.rows("select * from provider_time_off")
+    assert (row["start"], row["end"]) == (TEN, TEN + 3 * HOUR)
+    away = move(staff, time_off_id, TEN + A_DAY, TEN + A_DAY + HOUR)
+    assert (away.status, away.stranded) == (200, {})
+    assert add(staff, TEN, TEN + HOUR).stranded == {known: "time_off"}
+
+
+def test_time_off_is_not_moved_over_other_time_off_nor_by_somebody_elses_name(staff: Staff) -> None:
+    one, other = (add(staff, TEN + days * A_DAY, TEN + days * A_DAY + HOUR).said["id"] for days in (0, 1))
+    before = staff.functions.rows("select * from provider_time_off order by id")
+    for dry_run in (True, False):
+        refused = move(staff, one, TEN, TEN + 2 * A_DAY, dry_run=dry_run)
+        assert (refused.status, refused.slug, refused.said["timeOffId"]) == (409, "time-off-overlaps", other)
+        for time_off_id, who in ((one, EMIL), (uuid4(), INES), (one, uuid4())):
+            assert move(staff, time_off_id, TEN, TEN + 2 * HOUR, dry_run=dry_run, who=who).slug == "not-found"
+        assert move(staff, one, TEN, TEN, dry_run=dry_run).errors == [("", "before_start")]
+    assert staff.functions.rows("select * from provider_time_off order by id") == before
+
+
 def test_time_off_is_listed_by_the_practices_days_and_taken_back(staff: Staff) -> None:
     starts = [TEN + number * A_DAY for number in (-40, 0, 1, 2)]
     ids = [add(staff, start, start + HOUR).said["id"] for start in starts]

@@ -24,6 +24,7 @@ from moonlit.people.provider_store import ProviderStore
 from moonlit.people.providers import Change as ProviderChange
 from moonlit.people.providers import Providers
 from moonlit.people.resync import Resync
+from moonlit.people.time_off import Change as TimeOffChange
 from moonlit.people.time_off import ProviderTimeOff, TimeOffWanted
 from moonlit.sync.practitioners import Practitioners
 from moonlit.web.etags import StaleEtag, etag
@@ -101,7 +102,7 @@ def test_time_off_that_is_given_while_somebody_books_tells_that_visit_too(opened
     def add(begin: Begin) -> Any:
         end = TEN + timedelta(hours=1)
         wanted = TimeOffWanted.model_validate({"start": TEN.isoformat(), "end": end.isoformat()})
-        return ProviderTimeOff(begin, MovableClock(), DENVER).add(INES, wanted, ACTOR, dry_run=False).stranded
+        return ProviderTimeOff(begin, MovableClock(), DENVER).change(TimeOffChange(INES, wanted), ACTOR).stranded
 
     visit_id, stranded = answer_while_booked(opened, add)
     assert [item.appointment_id for item in stranded.items] == [visit_id]

@@ -25,8 +25,8 @@ from tests.fixtures_people import PROVIDER, Staff
 HOUR = timedelta(hours=1)
 ROUTES = (
     "providers", "add_provider", "provider", "change_provider", "hours", "replace_hours", "time_off", "add_time_off",
-    "drop_time_off", "resync_provider", "organizations", "add_organization", "organization", "change_organization",
-    "partner_users", "add_partner_user", "partner_user", "change_partner_user",
+    "move_time_off", "drop_time_off", "resync_provider", "organizations", "add_organization", "organization",
+    "change_organization", "partner_users", "add_partner_user", "partner_user", "change_partner_user",
 )  # fmt: skip
 
 

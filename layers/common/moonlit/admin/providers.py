@@ -16,7 +16,7 @@ from moonlit.people.provider_answers import NewProvider, Provider, ProviderChang
 from moonlit.people.provider_store import ProviderStore
 from moonlit.people.providers import Providers
 from moonlit.people.resync import Resync, Resynced
-from moonlit.people.time_off import Days, ProviderTimeOff, TimeOffAdded, TimeOffList, TimeOffWanted
+from moonlit.people.time_off import Days, ProviderTimeOff, TimeOffChanged, TimeOffList, TimeOffWanted
 from moonlit.sync import wiring as sync
 from moonlit.sync.practitioners import Practitioners
 from moonlit.web import auth
@@ -150,7 +150,7 @@ def list_time_off(
 
 @router.post(
     "/admin/providers/<provider_id>/time-off",
-    responses=responses(401, 403, 404, 409, success={200: TimeOffAdded, 201: TimeOffAdded}),
+    responses=responses(401, 403, 404, 409, success={200: TimeOffChanged, 201: TimeOffChanged}),
     security=auth.SIGNED_IN,
     tags=["Admin"],
 )
@@ -162,8 +162,28 @@ def add_time_off(
     """Give a provider time off, and tell the visits to come on which it falls; a dry run, answered 200, only tells."""
     staff = auth.require(wiring.begin(), router.current_event, "admin")
     kept = ProviderTimeOff(wiring.begin(), wiring.clock(), wiring.practice_zone())
-    added = kept.add(provider_id, body, auth.actor(staff, router.current_event), dry_run=dry_run)
+    change = time_off.Change(provider_id, body, dry_run=dry_run)
+    added = kept.change(change, auth.actor(staff, router.current_event))
     return answer(added, HTTPStatus.OK if dry_run else HTTPStatus.CREATED)
+
+
+@router.put(
+    "/admin/providers/<provider_id>/time-off/<time_off_id>",
+    responses=responses(401, 403, 404, 409, success={200: TimeOffChanged}),
+    security=auth.SIGNED_IN,
+    tags=["Admin"],
+)
+def move_time_off(
+    provider_id: ProviderId,
+    time_off_id: Annotated[UUID, Path()],
+    body: Annotated[TimeOffWanted, Body()],
+    dry_run: Annotated[TrueOrFalse, Query(alias="dryRun")] = False,  # noqa: FBT002  # Powertools passes it by name.
+) -> Response[str]:
+    """Let time off be at another time, and tell the visits to come on which it did not fall before."""
+    staff = auth.require(wiring.begin(), router.current_event, "admin")
+    kept = ProviderTimeOff(wiring.begin(), wiring.clock(), wiring.practice_zone())
+    change = time_off.Change(provider_id, body, time_off_id, dry_run)
+    return answer(kept.change(change, auth.actor(staff, router.current_event)))
 
 
 @router.delete(

@@ -24,6 +24,8 @@ from moonlit.people.rules import hit
 from moonlit.people.work_store import Work
 from moonlit.web.models import Instant, Model
 
+type Span = tuple[datetime, datetime]
+
 
 class TimeOffWanted(Model):
     """Time in which a provider gives no visits, [start, end)."""
@@ -53,8 +55,8 @@ class TimeOffList(Model):
     next_cursor: str | None
 
 
-class TimeOffAdded(Model):
-    """New time off, without an id where it was only a question, and the visits that it strands."""
+class TimeOffChanged(Model):
+    """Time off as it is added or moved, and the visits that this strands; no id where adding it was only a question."""
 
     id: UUID | None
     start: datetime
@@ -99,6 +101,16 @@ def page(connection: sa.Connection, provider_id: UUID, days: Days, *, limit: int
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Time off that somebody wants a provider to have: new, or `time_off_id` moved. A dry run only asks."""
+
+    provider_id: UUID
+    wanted: TimeOffWanted
+    time_off_id: UUID | None = None
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderTimeOff:
     """The time off, as staff keep it; instants are shown in `zone`."""
 
@@ -106,41 +118,35 @@ class ProviderTimeOff:
     clock: Clock
     zone: ZoneInfo
 
-    def add(self, provider_id: UUID, wanted: TimeOffWanted, actor: Actor, *, dry_run: bool) -> TimeOffAdded:
-        """Keep the time free of new visits, and say which stand there; it is off under all ids of the same human.
+    def change(self, change: Change, actor: Actor) -> TimeOffChanged:
+        """Keep the time free of new visits, and say on which it did not fall before: under all ids of the same human.
 
         What overlaps other time off of the provider is refused, not merged: whoever takes one of two back would
         otherwise not know what of the other is left.
 
         Raises:
-            NotFound: There is no such provider.
-            TimeOffOverlaps: There is time off then already.
+            NotFound: There is no such provider, or they have no such time off.
+            TimeOffOverlaps: There is other time off then already.
             PeopleContended: Others were at the same people, twice in a row.
         """
-        contended = PeopleContended(f"provider {provider_id}")
-        return retried_once(lambda: self._add(provider_id, wanted, actor, dry_run=dry_run), contended)
+        contended = PeopleContended(f"provider {change.provider_id}")
+        return retried_once(lambda: self._change(change, actor), contended)
 
-    def _add(self, provider_id: UUID, wanted: TimeOffWanted, actor: Actor, *, dry_run: bool) -> TimeOffAdded:
-        now, time_off_id = self.clock.now(), None if dry_run else uuid4()
+    def _change(self, change: Change, actor: Actor) -> TimeOffChanged:
+        wanted, now = change.wanted, self.clock.now()
         with self.begin() as connection:
-            person = ProviderStore(connection).person(provider_id)
+            person = ProviderStore(connection).person(change.provider_id)
             lock(connection, [person])  # Whoever books looks at time off when it is their turn.
-            ProviderStore(connection).locked(provider_id)
-            found = self._stranded(connection, provider_id, person, wanted)
+            ProviderStore(connection).locked(change.provider_id)
+            moved = change.time_off_id
+            before = Work(connection).time_off_of(change.provider_id, moved) if moved else None
+            found = self._stranded(connection, person, change)
             audit = Audit(connection, actor, now)
-            if time_off_id:
-                Work(connection).add_time_off(time_off_id, provider_id, wanted.start, wanted.end)
-                after = {"providerId": str(provider_id), **_json(wanted.start, wanted.end)}
-                audit.changed("create", "time_off", time_off_id, after=after)
+            time_off_id = moved if change.dry_run else _store(connection, audit, change, before)
             if found.items:
                 audit.read("time_off", found.patient_ids(), time_off_id)
-        return TimeOffAdded(
-            id=time_off_id,
-            start=wanted.start.astimezone(self.zone),
-            end=wanted.end.astimezone(self.zone),
-            dry_run=dry_run,
-            stranded=found,
-        )
+        start, end = wanted.start.astimezone(self.zone), wanted.end.astimezone(self.zone)
+        return TimeOffChanged(id=time_off_id, start=start, end=end, dry_run=change.dry_run, stranded=found)
 
     def drop(self, provider_id: UUID, time_off_id: UUID, actor: Actor) -> None:
         """Let the provider work again; what is gone stays gone.
@@ -152,17 +158,16 @@ class ProviderTimeOff:
             ProviderStore(connection).person(provider_id)
             gone = Work(connection).drop_time_off(provider_id, time_off_id)
             if gone:
-                before = {"providerId": str(provider_id), **_json(*gone)}
+                before = _json(provider_id, gone)
                 Audit(connection, actor, self.clock.now()).changed("delete", "time_off", time_off_id, before=before)
 
-    def _stranded(
-        self, connection: sa.Connection, provider_id: UUID, person_id: UUID, wanted: TimeOffWanted
-    ) -> Stranded:
-        ids, work = ProviderStore(connection).same_person(person_id), Work(connection)
-        standing = work.time_off_within([provider_id], wanted.start, wanted.end)
+    def _stranded(self, connection: sa.Connection, person_id: UUID, change: Change) -> Stranded:
+        wanted, work = change.wanted, Work(connection)
+        within = work.time_off_within([change.provider_id], wanted.start, wanted.end)
+        standing = [str(time_off_id) for time_off_id, _, _ in within if time_off_id != change.time_off_id]
         if standing:
-            time_off_id = str(standing[0][0])
-            raise TimeOffOverlaps(f"time off {time_off_id}", timeOffId=time_off_id)
+            raise TimeOffOverlaps(f"time off {standing[0]}", timeOffId=standing[0])
+        ids = ProviderStore(connection).same_person(person_id)
         coming = future_visits(connection, self.clock.now(), provider_ids=ids)
         theirs = [each for each in coming if gives(each, ids) and each.start < wanted.end and wanted.start < each.end]
         if not theirs:
@@ -171,6 +176,20 @@ class ProviderTimeOff:
         others = [span(start, end) for _, start, end in work.time_off_within(ids, first, last)]
         found = hit(span(wanted.start, wanted.end), others, [stay(each) for each in theirs])
         return stranded(each.stranded("time_off") for each in theirs if each.id in found)
+
+
+def _store(connection: sa.Connection, audit: Audit, change: Change, before: Span | None) -> UUID:
+    wanted, work = change.wanted, Work(connection)
+    after = _json(change.provider_id, (wanted.start, wanted.end))
+    if change.time_off_id is None:
+        time_off_id = uuid4()
+        work.add_time_off(time_off_id, change.provider_id, wanted.start, wanted.end)
+        audit.changed("create", "time_off", time_off_id, after=after)
+        return time_off_id
+    if before and before != (wanted.start, wanted.end):
+        work.move_time_off(change.time_off_id, wanted.start, wanted.end)
+        audit.changed("update", "time_off", change.time_off_id, before=_json(change.provider_id, before), after=after)
+    return change.time_off_id
 
 
 def _shown(time_off_id: UUID, start: datetime, end: datetime, zone: ZoneInfo) -> TimeOff:
@@ -183,5 +202,6 @@ def span(start: datetime, end: datetime) -> tuple[int, int]:
     return int(start.timestamp()), -int(-end.timestamp() // 1)
 
 
-def _json(start: datetime, end: datetime) -> dict[str, str]:
-    return {"start": start.isoformat(), "end": end.isoformat()}
+def _json(provider_id: UUID, when: Span) -> dict[str, str]:
+    start, end = when
+    return {"providerId": str(provider_id), "start": start.isoformat(), "end": end.isoformat()}

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from moonlit.db.paging import Paged, by_instant
 from moonlit.db.tables import locations, provider_hours, provider_time_off
+from moonlit.errors import NotFound
 
 _ORDER = ("weekday", "start", "end", "timezone", "modality", "location_id", "valid_from", "valid_to")
 
@@ -65,6 +66,24 @@ class Work:
         """Store time off."""
         values = {"id": time_off_id, "provider_id": provider_id, "start": start, "end": end}
         self._connection.execute(sa.insert(provider_time_off).values(values))
+
+    def time_off_of(self, provider_id: UUID, time_off_id: UUID) -> tuple[datetime, datetime]:
+        """Return when a provider's time off is, which nobody else changes before this transaction ends.
+
+        Raises:
+            NotFound: The provider has no such time off.
+        """
+        off = provider_time_off.c
+        query = sa.select(off.start, off.end).where(off.id == time_off_id, off.provider_id == provider_id)
+        row = self._connection.execute(query.with_for_update()).one_or_none()
+        if row is None:
+            raise NotFound(f"time off {time_off_id}")
+        return row.start, row.end
+
+    def move_time_off(self, time_off_id: UUID, start: datetime, end: datetime) -> None:
+        """Let time off be at another time."""
+        off = provider_time_off
+        self._connection.execute(sa.update(off).where(off.c.id == time_off_id).values(start=start, end=end))
 
     def drop_time_off(self, provider_id: UUID, time_off_id: UUID) -> tuple[datetime, datetime] | None:
         """Delete a provider's time off and return when it was, None when there is none (any more)."""
