@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-import stamina
 
 from moonlit.booking.answers import AppointmentAnswer
 from moonlit.booking.errors import BookingRefused, SlotTaken
@@ -55,13 +54,6 @@ def says_gone(fault: dict[str, Any]) -> bool:
 
 def name_of(fault: dict[str, Any]) -> str:
     return "-".join(str(value) for key, value in fault.items() if key != "seconds")
-
-
-@pytest.fixture(autouse=True)
-def without_pauses() -> Iterator[None]:
-    """Repeat reads as often as ever, but at once."""
-    with stamina.set_testing(True, attempts=3):
-        yield
 
 
 def person(number: int) -> PatientForm:
