@@ -11,6 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
+from moonlit.booking.repointing import repointed
 from moonlit.booking.store import ACTIVE
 from moonlit.catalog.merging_rules import merged_defaults
 from moonlit.db.tables import appointment_holds, appointments, audit_log, practice_settings, services
@@ -87,10 +88,10 @@ class Merge:
         found = self._connection.execute(_TWINS, self._ids()).all()
         if not found:
             return []
-        given = {"twins": [{"instance_id": str(mine), "kept_id": str(theirs)} for mine, theirs in found]}
+        given = {"twins": [{"from_id": str(mine), "into_id": str(theirs)} for mine, theirs in found]}
         moved = self._connection.execute(_OF_TWINS, given).all()
         self._connection.execute(_RETIRE, {**given, "now": self._now, "reason": DUPLICATE_MERGED})
-        return [Twin(row.instance_id, row.kept_id, row.visits, row.systems) for row in moved]
+        return [Twin(row.from_id, row.into_id, row.visits, row.systems) for row in moved]
 
     def move(self) -> tuple[list[UUID], int, int]:
         """Move everything else; return the live instances, and how many visits and holds that were."""
@@ -138,30 +139,23 @@ _TWINS = _statement("""
     order by i.id
 """)
 
-# A visit that is on its way to another time remembers the instance that it may have to go back to.
-_OF_TWINS = _statement("""
-    with t as (select * from jsonb_to_recordset(:twins) as t (instance_id uuid, kept_id uuid)),
-    visits as (
-        update appointments a set service_instance_id = t.kept_id from t where a.service_instance_id = t.instance_id
-        returning t.instance_id),
-    remembered as (
-        update ehr_writes w set move = jsonb_set(w.move, '{before,service_instance_id}', to_jsonb(t.kept_id))
-        from t where w.move #>> '{before,service_instance_id}' = cast(t.instance_id as text)
-            and w.state in ('waiting', 'sending', 'unknown', 'watching')),
+_PAIRS = "jsonb_to_recordset(:twins) as t (from_id uuid, into_id uuid)"
+_OF_TWINS = _statement(f"""
+    with t as (select * from {_PAIRS}),
+    {repointed("t")},
     mapped as (
-        update service_instance_integrations m set service_instance_id = t.kept_id from t
-        where m.service_instance_id = t.instance_id and not exists (
+        update service_instance_integrations m set service_instance_id = t.into_id from t
+        where m.service_instance_id = t.from_id and not exists (
             select from service_instance_integrations k
-            where k.service_instance_id = t.kept_id and k.system = m.system)
-        returning t.instance_id, m.system)
-    select t.instance_id, t.kept_id, (select count(*) from visits v where v.instance_id = t.instance_id) as visits,
-        array(select system from mapped m where m.instance_id = t.instance_id order by system) as systems
-    from t order by t.instance_id
+            where k.service_instance_id = t.into_id and k.system = m.system)
+        returning t.from_id, m.system)
+    select t.from_id, t.into_id, (select count(*) from visits v where v.from_id = t.from_id) as visits,
+        array(select system from mapped m where m.from_id = t.from_id order by system) as systems
+    from t order by t.from_id
 """)
 
-_RETIRE = _statement("""
-    update service_instances i set retired_at = :now, retired_reason = :reason
-    from jsonb_to_recordset(:twins) as t (instance_id uuid, kept_id uuid) where i.id = t.instance_id
+_RETIRE = _statement(f"""
+    update service_instances i set retired_at = :now, retired_reason = :reason from {_PAIRS} where i.id = t.from_id
 """)
 
 # Those that are retired too: what the EHR calls them stands for one service from now on.

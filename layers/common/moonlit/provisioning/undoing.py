@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from moonlit.audit.store import Actor, Audit, Change
+from moonlit.booking.repointing import REMEMBERED, UNSETTLED
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once, violated_constraint
 from moonlit.provisioning.errors import ProvisioningContended, RunNotApplied, RunTouched
@@ -106,9 +107,7 @@ _TOUCHED = sa.text(f"""
     -- A visit that is on its way, to another time or EHR, may have to go back to what was made.
     select a.service_instance_id from {_DONE}
     where a.action = 'create_instance' and a.service_instance_id::text in (
-      select w.move #>> '{{before,service_instance_id}}' from ehr_writes w
-      where w.state in ('waiting', 'sending', 'unknown', 'watching')
-        and w.move #>> '{{before,service_instance_id}}' is not null)
+      select {REMEMBERED} from ehr_writes w where {UNSETTLED} and {REMEMBERED} is not null)
     union
     -- A visit was booked by what was mapped.
     select a.service_instance_id from {_DONE} join appointments v on v.service_instance_id = a.service_instance_id
@@ -174,8 +173,7 @@ _TAKE_BACK = tuple(
         # Where a visit on its way may have to go back to.
         f"""
     update ehr_writes w set move = jsonb_set(w.move, '{{before,service_instance_id}}', to_jsonb(moved.from_id))
-    from {_MOVED} where w.appointment_id = moved.appointment_id
-      and w.move #>> '{{before,service_instance_id}}' = moved.into_id::text
+    from {_MOVED} where w.appointment_id = moved.appointment_id and {REMEMBERED} = moved.into_id::text
         """,
         f"""
     delete from service_instances i using {_DONE}

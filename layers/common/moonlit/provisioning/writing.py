@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 
+from moonlit.booking.repointing import repointed
 from moonlit.db.engine import sqlstate, violated_constraint
 from moonlit.provisioning.rules import DUPLICATE_MERGED, Action, Step, mapping_id
 
@@ -124,20 +125,14 @@ _STATEMENTS: Mapping[Action, sa.TextClause] = {
     Action.RETIRE_DUPLICATE: _statement(f"""
         with r as (select * from {_ROWS}),
         was as (
-            select r.position, to_jsonb(i) as duplicate, to_jsonb(k) as kept from r
+            select r.position, i.id as from_id, k.id as into_id, to_jsonb(i) as duplicate, to_jsonb(k) as kept from r
             join service_instances i on i.id = r.instance_id join service_instances k on k.id = r.into_id),
-        remembered as (  -- A visit that is on its way to another time may have to go back to where it was.
-            update ehr_writes w set move = jsonb_set(w.move, '{{before,service_instance_id}}', to_jsonb(r.into_id))
-            from r join was using (position) where w.move #>> '{{before,service_instance_id}}' = r.instance_id::text
-              and w.state in ('waiting', 'sending', 'unknown', 'watching')),
-        moved as (
-            update appointments a set service_instance_id = r.into_id from r join was using (position)
-            where a.service_instance_id = r.instance_id returning a.id, r.position),
+        {repointed("was")},
         retired as (
             update service_instances i set retired_at = coalesce(i.retired_at, :now), retired_reason = :merged
-            from r join was using (position) where i.id = r.instance_id returning r.position)
+            from was where i.id = was.from_id returning was.position)
         select position, jsonb_build_object('duplicate', was.duplicate, 'kept', was.kept, 'appointmentIds',
-            coalesce((select jsonb_agg(m.id order by m.id) from moved m where m.position = was.position), '[]'))
+            coalesce((select jsonb_agg(v.id order by v.id) from visits v where v.from_id = was.from_id), '[]'))
         from was join retired using (position)
     """),
     Action.CREATE_INSTANCE: _statement(f"""
