@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
 
 from moonlit.contracting.rules import ContractTerms, Difference, PayerTerms, SupervisionTerms, Terms
 from moonlit.db.tables import (
@@ -94,15 +95,14 @@ class PayerTables:
         for entity, table in _TABLES.items():
             some = [each for each in differences if each.entity == entity]
             gone = [each.id for each in some if each.after is None]
-            new = [_columns(each.after, payer_id) for each in some if each.after and each.before is None]
+            rows = [_columns(each.after, payer_id) for each in some if each.after]
             if gone:
                 self._connection.execute(sa.delete(table).where(table.c.id.in_(gone)))
-            if new:
-                self._connection.execute(sa.insert(table).values(new))
-            for each in some:
-                if each.before and each.after:
-                    changed = sa.update(table).where(table.c.id == each.id)
-                    self._connection.execute(changed.values(**_columns(each.after, payer_id)))
+            if rows:
+                stored = insert(table).values(rows)
+                # Not the key, even if to itself: bookings that refer to the row would have to wait.
+                new = {name: stored.excluded[name] for name in rows[0] if name != "id"}
+                self._connection.execute(stored.on_conflict_do_update(index_elements=["id"], set_=new))
 
 
 def _columns(terms: Terms, payer_id: UUID) -> dict[str, Any]:
