@@ -10,8 +10,6 @@ from typing import Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
-
 from moonlit.catalog.mapping_rules import (
     Finding,
     Kind,
@@ -24,10 +22,10 @@ from moonlit.catalog.mapping_rules import (
 from moonlit.catalog.mapping_store import mappings
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
-from moonlit.db.tables import ehr_accounts
 from moonlit.ehr.catalog import EhrCatalog, EhrSettings
 from moonlit.ehr.port import Budget, BudgetExhausted, Ehr, EhrError, EhrUnavailable, Lane
 from moonlit.observability import logger
+from moonlit.sync.runs import Runs
 from moonlit.web.models import Model
 
 System = Literal["intakeq", "athena"]
@@ -107,8 +105,8 @@ class MappingChecker:
         No transaction is open while an EHR is asked, and each has its share of the time that is left.
         """
         with self.begin() as connection:
-            query = sa.select(ehr_accounts.c.id, ehr_accounts.c.system).order_by(ehr_accounts.c.system.desc())
-            ours = [(*account, mappings(connection, account.system)) for account in connection.execute(query).all()]
+            every = Runs(connection).accounts()
+            ours = [(account_id, system, mappings(connection, system)) for account_id, system in every]
         accounts: list[AccountChecked] = []
         findings: list[FindingShown] = []
         for number, (account_id, system, mapped) in enumerate(ours):

@@ -13,7 +13,6 @@ from moonlit.audit.store import Actor, Audit
 from moonlit.availability.open_slots import OpenSlots
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin, retried_once
-from moonlit.db.tables import ehr_accounts, sync_runs
 from moonlit.ehr.port import TRAITS
 from moonlit.people.errors import NoPractitioner
 from moonlit.people.provider_answers import Provider
@@ -26,7 +25,6 @@ from moonlit.sync.run import Run
 from moonlit.sync.run_now import RunOpened, RunsOpened
 from moonlit.sync.runs import Runs
 from moonlit.sync.seats import Seat, Seats
-from moonlit.sync.window import Window
 
 
 class Resynced(RunsOpened):
@@ -87,13 +85,11 @@ class Resync:
 
     def _reading(self, connection: sa.Connection, system: str, account_id: UUID, actor: Actor) -> tuple[Run, bool]:
         """Return the run that reads the account's days again, and whether it is new."""
-        # In turn, so that of two who ask at once the second finds the first one's run.
-        turn = sa.select(ehr_accounts.c.id).where(ehr_accounts.c.id == account_id).with_for_update(key_share=True)
-        connection.execute(turn)
-        days = Runs(connection).practice().window(self.clock.now())
-        under_way = _under_way(connection, account_id, days)
-        if under_way:
-            return Runs(connection).get(under_way), False
+        runs = Runs(connection)
+        runs.take_turn(account_id)
+        days = runs.practice().window(self.clock.now())
+        if under_way := runs.reading(account_id, days):
+            return under_way, False
         who = actor.reference
         return open_run(lambda: nullcontext(connection), self.clock, system, "manual_org", days=days, requested_by=who)
 
@@ -103,21 +99,3 @@ def _seat(provider: Provider) -> Seat:
     if ehr.practitioner_id is None:
         raise NoPractitioner(f"provider {provider.id}")
     return Seat(ehr.system, ehr.practitioner_id, ehr.location_id if ehr.system == "athena" else None)
-
-
-def _under_way(connection: sa.Connection, account_id: UUID, days: Window) -> UUID | None:
-    query = (
-        sa.select(sync_runs.c.id)
-        .where(
-            sync_runs.c.account_id == account_id,
-            sync_runs.c.state == "pulling",
-            sync_runs.c.reads == "days",
-            sync_runs.c.for_everybody,  # Else it brings one organization up to date, and nobody besides.
-            sync_runs.c.window_first <= days.first,
-            sync_runs.c.window_last >= days.last,
-        )
-        .order_by(sync_runs.c.started_at)
-        .limit(1)
-    )
-    found: UUID | None = connection.execute(query).scalar_one_or_none()
-    return found

@@ -6,13 +6,11 @@ from datetime import datetime
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-import sqlalchemy as sa
-
 from moonlit.clock import Clock
 from moonlit.db.engine import Begin
-from moonlit.db.tables import ehr_accounts
 from moonlit.ehr.budget import DatabaseBudget, Usage
 from moonlit.ehr.port import Lane
+from moonlit.sync.runs import Runs
 from moonlit.web.models import Model
 
 
@@ -46,8 +44,7 @@ class BudgetList(Model):
 def every_account(begin: Begin, clock: Clock, zone: ZoneInfo) -> BudgetList:
     """Return the budget of every account as of now, instants in `zone`."""
     with begin() as connection:
-        query = sa.select(ehr_accounts.c.id, ehr_accounts.c.system).order_by(ehr_accounts.c.system.desc())
-        accounts = connection.execute(query).all()
+        accounts = Runs(connection).accounts()
     usages = [(system, DatabaseBudget(begin, account_id, clock).usage()) for account_id, system in accounts]
     return BudgetList(items=[_shown(system, usage, clock.now(), zone) for system, usage in usages])
 

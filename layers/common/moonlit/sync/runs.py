@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -40,10 +40,36 @@ class Runs:
         known = Window(row.window_first, row.window_last) if row.window_first and row.window_last else None
         return Account(row.id, row.system, known, row.synced_through)
 
+    def accounts(self) -> list[tuple[UUID, Literal["intakeq", "athena"]]]:
+        """Return the id and system of every account, IntakeQ's first: it is the one that every practice has."""
+        query = sa.select(ehr_accounts.c.id, ehr_accounts.c.system).order_by(ehr_accounts.c.system.desc())
+        return [(row.id, row.system) for row in self._connection.execute(query)]
+
     def systems(self) -> list[str]:
-        """Return the system of every account, IntakeQ's first: it is the one that every practice has."""
-        found = self._connection.execute(sa.select(ehr_accounts.c.system)).scalars()
-        return sorted(found, key=lambda system: (system != "intakeq", system))
+        """Return the system of every account, in the order of `accounts`."""
+        return [system for _, system in self.accounts()]
+
+    def take_turn(self, account_id: UUID) -> None:
+        """Wait for whoever opens a run of the account in turn: the second is to find the first one's."""
+        turn = sa.select(ehr_accounts.c.id).where(ehr_accounts.c.id == account_id)
+        self._connection.execute(turn.with_for_update(key_share=True))
+
+    def reading(self, account_id: UUID, days: Window) -> Run | None:
+        """Return the oldest run under way that reads all of these days, for everybody and not for one organization."""
+        oldest = (
+            sa.select(sync_runs.c.id)
+            .where(
+                sync_runs.c.account_id == account_id,
+                sync_runs.c.state == "pulling",
+                sync_runs.c.reads == "days",
+                sync_runs.c.for_everybody,
+                sync_runs.c.window_first <= days.first,
+                sync_runs.c.window_last >= days.last,
+            )
+            .order_by(sync_runs.c.started_at)
+            .limit(1)
+        )
+        return self._run(sync_runs.c.id == oldest.scalar_subquery())
 
     def pulling(self, account_id: UUID) -> Run | None:
         """Return the account's pull of changes that is not complete yet, locked; there is one at most."""
