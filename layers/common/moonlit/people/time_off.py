@@ -24,8 +24,6 @@ from moonlit.people.rules import hit
 from moonlit.people.work_store import Work
 from moonlit.web.models import Instant, Model
 
-type Span = tuple[datetime, datetime]
-
 
 class TimeOffWanted(Model):
     """Time in which a provider gives no visits, [start, end)."""
@@ -178,7 +176,7 @@ class ProviderTimeOff:
         return stranded(each.stranded("time_off") for each in theirs if each.id in found)
 
 
-def _store(connection: sa.Connection, audit: Audit, change: Change, before: Span | None) -> UUID:
+def _store(connection: sa.Connection, audit: Audit, change: Change, before: tuple[datetime, datetime] | None) -> UUID:
     wanted, work = change.wanted, Work(connection)
     after = _json(change.provider_id, (wanted.start, wanted.end))
     if change.time_off_id is None:
@@ -202,6 +200,6 @@ def span(start: datetime, end: datetime) -> tuple[int, int]:
     return int(start.timestamp()), -int(-end.timestamp() // 1)
 
 
-def _json(provider_id: UUID, when: Span) -> dict[str, str]:
+def _json(provider_id: UUID, when: tuple[datetime, datetime]) -> dict[str, str]:
     start, end = when
     return {"providerId": str(provider_id), "start": start.isoformat(), "end": end.isoformat()}
